@@ -1,0 +1,56 @@
+"""`lab evaluate`: test the trained models of a run on a split."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from lab.config.schema import Experiment, StageConfig
+from lab.errors import UserError
+from lab.stages.execute import execute, say, world_of
+from lab.stages.graph import needed_for, plan, runs_dir
+from lab.stages.store import Store
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="run folder, id, beginning of an id, or experiment name")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
+    parser.add_argument("--stage", action="append", metavar="NAME", help="fit stage to test; default: all that are tested")
+    parser.add_argument("--runs-dir", type=Path, help="folder of runs; default LAB_RUNS")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="run-time options, e.g. trainer.accelerator=cpu")
+
+
+def run(args: argparse.Namespace) -> int:
+    from lab.commands.common import open_run
+    from lab.reports.tables import metrics_table
+
+    path, experiment = open_run(args.run, args.runs_dir, args.overrides)
+    tests = tests_of(experiment, args.split, args.stage)
+    wanted = replace(experiment, stages={**experiment.stages, **tests})
+    nodes = needed_for(plan(wanted, prepare=True), tests)
+    missing = [node.name for node in nodes if node.name not in tests and not node.cached]
+    if missing:
+        trained = [name for name, stage in experiment.stages.items() if stage.verb == "fit" and name not in missing]
+        raise UserError(
+            f"run {path.name}: not trained yet: {', '.join(missing)} (trained: {', '.join(trained) or 'none'}); "
+            f"finish it with `lab fit --config {path / 'config.yaml'}`"
+        )
+    artefacts = execute(nodes, Store(runs_dir(experiment)), world_of(experiment))
+    say(f"{path.name}, split {args.split}:")
+    rows = {str(tests[name].title): artefacts[name].metrics for name in tests}
+    print(metrics_table(rows, experiment.report.headline).text())
+    return 0
+
+
+def tests_of(experiment: Experiment, split: str, chosen: list[str] | None) -> dict[str, StageConfig]:
+    """Test stages on a split, by name: one for each model that the experiment tests, or for the chosen ones."""
+    tested = {stage.weights: stage for stage in experiment.stages.values() if stage.verb == "test" and stage.weights}
+    for name in chosen or []:
+        if name not in tested:
+            raise UserError(f"'{name}' is not a tested model of {experiment.name}; there are: {', '.join(tested)}")
+    return {
+        f"{model}@{split}": replace(stage, split=split)  # type: ignore[arg-type]
+        for model, stage in tested.items()
+        if not chosen or model in chosen
+    }

@@ -1,0 +1,41 @@
+"""What a configuration dataclass can say of its fields, and the checks that read it. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
+
+
+def option(default: Any = dataclasses.MISSING, help: str = "", *, factory: Any = dataclasses.MISSING) -> Any:
+    """A field with a line of explanation."""
+    return dataclasses.field(default=default, default_factory=factory, metadata={"help": help})
+
+
+def runtime(default: Any = dataclasses.MISSING, help: str = "", *, factory: Any = dataclasses.MISSING) -> Any:
+    """A field that says where or how fast something runs, never what comes out: left out of artefact keys."""
+    return dataclasses.field(default=default, default_factory=factory, metadata={"help": help, "runtime": True})
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A configuration dataclass with rules between its fields."""
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Yield (dotted field below this object, message) for each broken rule."""
+        ...
+
+
+def as_plain(config: Any, *, keep_runtime: bool = True) -> Any:
+    """A dataclass tree as plain dicts, lists and scalars; without its run-time-only fields on request."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {
+            field.name: as_plain(getattr(config, field.name), keep_runtime=keep_runtime)
+            for field in dataclasses.fields(config)
+            if keep_runtime or not field.metadata.get("runtime")
+        }
+    if isinstance(config, dict):
+        return {str(key): as_plain(value, keep_runtime=keep_runtime) for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return [as_plain(value, keep_runtime=keep_runtime) for value in config]
+    return config

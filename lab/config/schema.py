@@ -1,0 +1,140 @@
+"""The shape of an experiment: what a YAML file under experiments/ may say. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lab.config.fields import option, runtime
+
+Verb = Literal["fit", "validate", "test", "predict"]
+Split = Literal["train", "val", "test"]
+
+
+@dataclass
+class ComponentChoice:
+    """A registered name and its options: `{name: classifier, lr: 1e-3}`.
+
+    In a resolved experiment `options` is an instance of the component's own configuration dataclass.
+    """
+
+    name: str
+    options: Any = None
+
+
+@dataclass
+class TrainerConfig:
+    """How a stage is run. The experiment's `trainer:` block holds for all stages, a stage's own overrides it."""
+
+    max_epochs: int | None = option(None, "epochs; exactly one of max_epochs and max_steps ends a fit")
+    max_steps: int | None = option(None, "optimiser steps")
+    batch_size: int = option(64, "rows in one optimiser step, over all devices and accumulation together")
+    accumulate: int = runtime(1, "forward passes that make one optimiser step")
+    precision: Literal["32", "bf16-mixed", "16-mixed", "64"] = option("32", "also on the CPU (bf16-mixed)")
+    gradient_clip: float | None = option(None, "largest norm of the gradient")
+    select: Literal["last", "best"] = option("last", "weights to keep: the last, or the best by `monitor`")
+    monitor: str | None = option(None, "validation metric that selects and stops; never a test metric")
+    mode: Literal["min", "max"] = option("max", "direction of `monitor`")
+    patience: int | None = option(None, "stop after so many validations without a better `monitor`")
+    validate_every: int = option(1, "epochs between validations; 0 never validates")
+    eval_batch_size: int = runtime(256, "rows per device in validate, test and predict")
+    accelerator: Literal["auto", "cpu", "gpu"] = runtime("auto", "where to compute")
+    devices: int = runtime(1, "processes per node, one device each")
+    nodes: int = runtime(1, "machines")
+    threads: int | None = runtime(None, "CPU threads a process; default: the cores divided by the processes")
+    workers: int = runtime(0, "data loading processes per device")
+    compile: bool = runtime(False, "torch.compile the network")
+    channels_last: bool = runtime(False, "memory layout of convolutions")
+    recovery_seconds: float = runtime(60.0, "time between recovery checkpoints; 0: after every step")
+    log_every: int = runtime(20, "optimiser steps between two rows of the curves")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        if self.max_epochs is not None and self.max_steps is not None:
+            yield "max_epochs", "give one of max_epochs and max_steps, not both"
+        for name in ("batch_size", "eval_batch_size", "accumulate", "devices", "nodes"):
+            if getattr(self, name) < 1:
+                yield name, f"must be at least 1, is {getattr(self, name)}"
+        parts = self.devices * self.nodes * self.accumulate
+        if parts > 0 and self.batch_size % parts:
+            yield "batch_size", f"{self.batch_size} can't be divided over {parts} parts (devices x nodes x accumulate)"
+        if (self.select == "best" or self.patience is not None) and not self.monitor:
+            yield "monitor", "needed by select: best and by patience"
+        if self.monitor and not self.monitor.startswith("val/"):
+            yield "monitor", f"'{self.monitor}' is not a validation metric; its name has to start with 'val/'"
+
+
+@dataclass
+class StageConfig:
+    """One Trainer verb on one module and one data module."""
+
+    verb: Verb
+    title: str | None = option(None, "row or heading of this stage in reports")
+    module: ComponentChoice | None = option(None, "absent: the module of the stage named in `weights`")
+    data: ComponentChoice | None = option(None, "absent: the experiment's `data`")
+    split: Split | None = option(None, "rows that validate, test and predict read; absent: val, test, train")
+    weights: str | None = option(None, "fit stage whose weights are loaded; in a fit, a warm start")
+    needs: dict[str, str] = option(help="role -> stage whose artefact the module or data module reads", factory=dict)
+    trainer: TrainerConfig | None = None
+    seed: int | None = option(None, "absent: the experiment's `seed`")
+    enabled: bool = option(True, "false leaves the stage out, and with it all that need it")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        trainer = self.trainer
+        if self.verb == "fit" and trainer and trainer.max_epochs is None and trainer.max_steps is None:
+            yield "trainer.max_epochs", "a fit needs max_epochs or max_steps, here or in the experiment's `trainer`"
+        if self.module is None and (self.verb == "fit" or self.weights is None):
+            yield "module", "has to be given" + (" in a fit" if self.verb == "fit" else ", or the `weights` of a fit")
+
+
+@dataclass
+class Claim:
+    """Something the paper says, as a comparison that recorded metrics can decide.
+
+    `left` and `right` are written `stage/metric`. Holds when `left relation factor * right + margin`; with `value`
+    in place of `right` when the paper gives a number.
+    """
+
+    text: str
+    left: str
+    relation: Literal[">=", "<=", "~="] = ">="
+    right: str | None = None
+    value: float | None = None
+    factor: float = 1.0
+    margin: float = 0.0
+    spread: float | None = None
+    table: str | None = None
+    provenance: Literal["paper", "code", "secondary", "unverified", "ours"] = "unverified"
+
+
+@dataclass
+class PredictConfig:
+    """What `lab predict` uses: the stage whose model answers and, for debiasing, the one that knows the bias."""
+
+    model: str
+    bias: str | None = None
+
+
+@dataclass
+class ReportConfig:
+    """Which metrics lead the result table."""
+
+    headline: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Experiment:
+    """One resolved experiment: one YAML file, its bases, its profile and the command line."""
+
+    name: str
+    data: ComponentChoice
+    stages: dict[str, StageConfig]
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    paper: str = ""
+    description: str = ""
+    kind: Literal["embedded", "real", "paper-scale"] = option("embedded", "what its numbers are worth")
+    seed: int = 0
+    runs_dir: str | None = runtime(None, "where runs and artefacts go; default LAB_RUNS, then ./runs")
+    claims: list[Claim] = field(default_factory=list)
+    predict: PredictConfig | None = None
+    report: ReportConfig = field(default_factory=ReportConfig)

@@ -1,0 +1,188 @@
+"""Files of a data set: where they are, what is in them (hashes), and their decoded images, kept once. NumPy and Pillow.
+
+Everything is written to another name, flushed to disk and renamed, so a full disk or a killed process leaves nothing
+half-written under a name that is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lab import env
+from lab.data.base import Card, DataConfig
+from lab.errors import DataError
+
+LARGE = 500
+"""Files from which on a progress line is worth its place."""
+THREADS = min(8, os.cpu_count() or 1)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def data_root(config: DataConfig) -> Path:
+    """`config.root`, or else LAB_DATA."""
+    return Path(config.root).expanduser() if config.root else env.DATA.path()
+
+
+def absent(card: Card, wanted: str, looked_in: Iterable[Path], *, part: str = "") -> DataError:
+    """The error for a data set that is not there: what, where, how to get it, and what to run without it."""
+    get = f"lab data get {card.name}" + (f" --part {part}" if part else "")
+    return DataError(
+        f"{card.title} is not here: looked for {wanted} in {', '.join(str(path.absolute()) for path in looked_in)}; "
+        f"get it with `{get}` (licence: {card.licence}) or say where it is with LAB_DATA or data.root=; "
+        "to try the same experiment now, on generated images, add --profile smoke"
+    )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that appears under its name only when it is complete and on disk.
+
+    Raises:
+        DataError: when the disk is full or can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise DataError(f"can't write {path}: {error.strerror or error}; nothing was kept of it") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def fingerprint_files(names: Sequence[str], root: Path, index: Path) -> str:
+    """Hash of the names and contents of files; what was hashed before and has kept size and time is only looked at.
+
+    Args:
+        names: file names relative to `root`; their order does not matter.
+        index: JSON file that remembers name -> size, mtime in ns, SHA-256.
+
+    Raises:
+        DataError: naming a file that can't be read.
+    """
+    known: dict[str, list[Any]] = {}
+    with suppress(OSError, ValueError):  # never written, or damaged: hash again
+        known = json.loads(index.read_text())
+
+    def entry(name: str) -> list[Any]:
+        path = root / name
+        try:
+            stat = path.stat()
+            old = known.get(name)
+            if old and old[:2] == [stat.st_size, stat.st_mtime_ns]:
+                return old
+            with path.open("rb") as file:
+                return [stat.st_size, stat.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest()]
+        except OSError as error:
+            raise DataError(f"{path} can't be read: {error.strerror or error}") from error
+
+    ordered = sorted(names)
+    found = dict(zip(ordered, in_order(entry, ordered, "hashing"), strict=True))
+    if any(known.get(name) != value for name, value in found.items()):
+        with replacing(index) as file:
+            file.write(json.dumps({**known, **found}).encode())
+    return digest([[name, found[name][2]] for name in ordered])
+
+
+def digest(content: Any) -> str:
+    """Hash (32 hexadecimal digits) of plain data: dicts, lists, scalars."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Upright 8-bit RGB: EXIF orientation applied, transparency over white, 16-bit and float greys scaled down.
+
+    Float images are taken as [0, 1] when nothing exceeds 1, else as [0, 255]; 32-bit integers as 16-bit when anything
+    exceeds 255.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image).astype(np.float64)
+        largest = values.max(initial=0)
+        if image.mode.startswith("I;16") or (image.mode == "I" and largest > 255):
+            values = values / 257
+        elif image.mode == "F" and largest <= 1:
+            values = values * 255
+        image = Image.fromarray(np.clip(np.nan_to_num(values), 0, 255).round().astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def decode(path: Path, size: int) -> np.ndarray:
+    """Image file as uint8 (size, size, 3): the whole image, squeezed to a square, bicubic with antialiasing.
+
+    Raises:
+        DataError: naming the file, when it is missing, not an image or damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(to_rgb(image).resize((size, size), Image.Resampling.BICUBIC))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{path} is not an image, or damaged at its start; get this file again") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all mean "damaged"
+        raise DataError(f"{path} can't be decoded ({error}); get this file again") from error
+
+
+def decoded(paths: Sequence[Path], size: int, target: Path) -> np.ndarray:
+    """All images as one read-only memory map, uint8 (n, size, size, 3), decoded once into the file `target` (.npy).
+
+    `target` has to be named after the content of the images and `size`. Processes that want the same file wait for the
+    one that is writing it. Written with plain writes: on a full disk a memory map would end the process (SIGBUS).
+
+    Raises:
+        DataError: naming the image that can't be decoded; or the disk is full.
+    """
+    from filelock import FileLock
+
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f"{target.name}.lock")):
+            if not target.exists():
+                _write_decoded(paths, size, target)
+    return np.load(target, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def _write_decoded(paths: Sequence[Path], size: int, target: Path) -> None:
+    for left in target.parent.glob(f"{target.name}.*.part"):  # of a killed process: we hold the lock
+        left.unlink()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), size, size, 3)}
+    with replacing(target) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for image in in_order(lambda path: decode(path, size), paths, "decoding"):
+            file.write(image.tobytes())
+
+
+def in_order(function: Callable[[T], R], items: Sequence[T], what: str, block: int = 256) -> Iterator[R]:
+    """Results of a function over items, in order, computed by threads a block ahead; a progress line for many items."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    progress = Progress(console=Console(stderr=True), transient=True, disable=len(items) < LARGE)
+    with progress, ThreadPoolExecutor(THREADS) as pool:
+        task = progress.add_task(f"{what} {len(items):,} files", total=len(items))
+        for start in range(0, len(items), block):
+            part = items[start : start + block]
+            yield from pool.map(function, part)
+            progress.advance(task, len(part))

@@ -1,0 +1,291 @@
+"""Classification networks by name: own small ones, torchvision's and timm's, all with the same face."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+from urllib.request import urlopen
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lab.errors import UnknownName, UserError
+from lab.networks.config import NetworkConfig
+from lab.networks.weights import is_file_name, load_state, read_state
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+CENTRED = ((0.5,), (0.5,))
+REACH_SECONDS = 5.0
+
+
+class Classifier(nn.Module):
+    """A backbone, its head, and the preparation of its input.
+
+    Takes float images (B, C, H, W) in [0, 1], C being 1 or 3; resizing, grey to RGB and normalisation are inside.
+
+    Args:
+        trunk: module that makes what the head takes: vectors (B, d) or maps (B, d, h, w).
+        head: module that makes logits (B, num_classes) from that.
+        num_features: d.
+        channels: what the trunk takes; grey images are repeated where it is 3.
+        mean, std: of one number or `channels` numbers.
+        input_size: side of the square that images are resized to, or None.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        head: nn.Module,
+        num_features: int,
+        channels: int,
+        mean: tuple[float, ...] = CENTRED[0],
+        std: tuple[float, ...] = CENTRED[1],
+        input_size: int | None = None,
+    ):
+        super().__init__()
+        self.trunk = trunk
+        self.head = head
+        self.num_features = num_features
+        self.channels = channels
+        self.input_size = input_size
+        # not in the state dict: they follow from the options
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images as the trunk takes them."""
+        if self.input_size is not None:
+            images = resize(images, self.input_size)
+        if images.shape[1] != self.channels:
+            images = images.expand(-1, self.channels, -1, -1)
+        return (images - self.mean) / self.std
+
+    def encode(self, images: Tensor) -> Tensor:
+        """What the head takes."""
+        encoded: Tensor = self.trunk(self.prepare(images))
+        return encoded
+
+    @staticmethod
+    def pool(encoded: Tensor) -> Tensor:
+        """Features (B, num_features) of what `encode` made."""
+        return encoded.mean((2, 3)) if encoded.ndim == 4 else encoded
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features (B, num_features)."""
+        return self.pool(self.encode(images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, num_classes)."""
+        logits: Tensor = self.head(self.encode(images))
+        return logits
+
+
+def resize(images: Tensor, side: int) -> Tensor:
+    """Images (B, C, side, side), by antialiased bilinear interpolation."""
+    if images.shape[-2:] == (side, side):
+        return images
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
+
+
+class SmallCNN(nn.Sequential):
+    """Three convolutions with group normalisation, each halving the image, then the mean over positions.
+
+    Without batch statistics, so that a batch divided over devices gives what the whole one gives.
+    """
+
+    def __init__(self, channels: int, width: int = 32):
+        layers: list[nn.Module] = []
+        for out in (width, 2 * width, 4 * width):
+            layers += [
+                nn.Conv2d(channels, out, 3, padding=1, bias=False),
+                nn.GroupNorm(math.gcd(8, out), out),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+            channels = out
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.num_features = channels
+
+
+def build_classifier(
+    config: NetworkConfig, num_classes: int, in_channels: int = 3, *, pretrained: bool = True
+) -> Classifier:
+    """The network of that configuration.
+
+    Args:
+        in_channels: of the images, 1 or 3.
+        pretrained: False leaves the pretrained weights unread, for a network that is about to be given others; what
+            else follows from `config.weights` (normalisation) stays.
+
+    Raises:
+        UserError: unknown architecture (with the nearest names), options it doesn't take, weights that are absent,
+            damaged, don't fit, or can't be downloaded.
+    """
+    library, name = resolve(config.arch)
+    build = {"own": _own, "torchvision": _torchvision, "timm": _timm}[library]
+    channels = in_channels if library == "own" else 3
+    try:
+        model, norm = build(name, config, num_classes, channels, pretrained)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"network {config.arch}: can't be built with {dict(config.arch_options)}: {error}") from error
+    if config.mean is not None and config.std is not None:
+        norm = (tuple(config.mean), tuple(config.std))
+    return _split(model, _head_name(model, num_classes, config.arch), channels, norm, config.input_size)
+
+
+OWN: dict[str, Callable[..., SmallCNN]] = {"cnn": SmallCNN}
+SEVERAL_OUTPUTS = ("googlenet", "inception_v3")
+"""torchvision's networks whose training output is a tuple; timm's of the same names are plain."""
+
+
+def resolve(arch: str) -> tuple[str, str]:
+    """(`own` | `torchvision` | `timm`, name) of an architecture; a bare name is looked for in that order.
+
+    Raises:
+        UnknownName: with the nearest names.
+    """
+    if arch in OWN:
+        return "own", arch
+    library, _, name = arch.rpartition("/")
+    prefix = f"{library}/" if library else ""
+    known: list[str] = [] if library else list(OWN)
+    if library in ("", "torchvision"):
+        from torchvision import models
+
+        names = [n for n in models.list_models(module=models) if n not in SEVERAL_OUTPUTS]
+        if name in names:
+            return "torchvision", name
+        known += [prefix + n for n in names]
+    if library in ("", "timm"):
+        import timm
+
+        if name and timm.is_model(name):
+            return "timm", name
+        known += [prefix + n for n in timm.list_models()]
+    raise UnknownName("network", arch, list(dict.fromkeys(known)) or ["torchvision/…", "timm/…", *OWN])
+
+
+Norm = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def _own(name: str, config: NetworkConfig, num_classes: int, channels: int, read: bool) -> tuple[nn.Module, Norm]:
+    if config.weights != "none":
+        raise UserError(
+            f"network {name}: there are no pretrained weights for it, '{config.weights}' is not 'none'; "
+            "to start from those of another stage, name it under the stage's `weights`"
+        )
+    trunk = OWN[name](channels, **config.arch_options)
+    return nn.Sequential(trunk, nn.Linear(trunk.num_features, num_classes)), CENTRED
+
+
+def _torchvision(
+    name: str, config: NetworkConfig, num_classes: int, channels: int, read: bool
+) -> tuple[nn.Module, Norm]:
+    from torchvision import models
+
+    model: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **config.arch_options)
+    if config.weights == "none" or is_file_name(config.weights):
+        return _from_file(model, config, num_classes, read), IMAGENET
+    sets = models.get_model_weights(name)
+    wanted = "DEFAULT" if config.weights == "imagenet" else config.weights
+    if wanted not in sets.__members__:
+        raise UnknownName(f"weights of {name}", config.weights, ["imagenet", *sets.__members__])
+    chosen = sets[wanted]
+    if read:
+        try:
+            state = chosen.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError) as error:
+            folder = Path(torch.hub.get_dir()) / "checkpoints"
+            raise UserError(_offline(config, chosen.url, error, f"put it into {folder}, or ")) from error
+        load_state(model, state, head=_head_name(model, num_classes, name), source=f"{name} {wanted}")
+    transforms = chosen.transforms()
+    return model, (tuple(transforms.mean), tuple(transforms.std))
+
+
+def _timm(name: str, config: NetworkConfig, num_classes: int, channels: int, read: bool) -> tuple[nn.Module, Norm]:
+    import timm
+
+    named = config.weights != "none" and not is_file_name(config.weights)
+    if named and config.weights != "imagenet":
+        bare = name.partition(".")[0]
+        tags = [n.partition(".")[2] for n in timm.list_pretrained(bare + ".*")]
+        if config.weights not in tags:
+            raise UnknownName(f"weights of {config.arch}", config.weights, ["imagenet", *tags])
+        name = f"{bare}.{config.weights}"
+    model = timm.create_model(name, num_classes=num_classes, **config.arch_options)
+    cfg = cast("dict[str, Any]", model.pretrained_cfg)
+    norm = (tuple(cfg.get("mean", IMAGENET[0])), tuple(cfg.get("std", IMAGENET[1])))
+    if not named:
+        return _from_file(model, config, num_classes, read), norm
+    if read:
+        overlay = {"file": _timm_file(config, cfg)}
+        model = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=num_classes, **config.arch_options
+        )
+    return model, norm
+
+
+def _from_file(model: nn.Module, config: NetworkConfig, num_classes: int, read: bool) -> nn.Module:
+    if read and config.weights != "none":
+        state = read_state(Path(config.weights).expanduser())
+        load_state(model, state, head=_head_name(model, num_classes, config.arch), source=config.weights)
+    return model
+
+
+def _timm_file(config: NetworkConfig, cfg: dict[str, Any]) -> str:
+    """Path of timm's pretrained file, from the hub's cache or downloaded now."""
+    import huggingface_hub as hub
+
+    repo, file = cfg.get("hf_hub_id"), cfg.get("hf_hub_filename") or "model.safetensors"
+    if not repo:
+        raise UserError(f"network {config.arch}: timm has no pretrained weights for it; use weights: none or a file")
+    # asked here because, without a network, the hub's own client retries for most of a minute, even for cached files
+    cached = hub.try_to_load_from_cache(repo, file)
+    if isinstance(cached, str):
+        return cached
+    url = hub.hf_hub_url(repo, file)
+    try:
+        urlopen(hub.constants.ENDPOINT, timeout=REACH_SECONDS).close()
+        path: str = hub.hf_hub_download(repo, file)
+        return path
+    except Exception as error:  # the client's HTTP errors share no base class with Python's
+        raise UserError(_offline(config, url, error, "")) from error
+
+
+def _offline(config: NetworkConfig, url: str, error: Exception, place: str) -> str:
+    reason = str(getattr(error, "reason", error)).splitlines() or [type(error).__name__]
+    return (
+        f"network {config.arch}: weights '{config.weights}' can't be downloaded ({reason[0]}); "
+        f"download {url} by hand and {place}give the file's path as `weights`"
+    )
+
+
+def _head_name(model: nn.Module, num_classes: int, arch: str) -> str:
+    """Dotted name of the last layer that has `num_classes` outputs."""
+    found = ""
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and module.weight.shape[0] == num_classes:
+            found = name
+    if not found:
+        raise UserError(f"network {arch}: has no layer with {num_classes} outputs at its end")
+    return found
+
+
+def _split(model: nn.Module, head: str, channels: int, norm: Norm, input_size: int | None) -> Classifier:
+    """Cut a model before its last layer."""
+    layer = model.get_submodule(head)
+    mean, std = norm
+    if isinstance(layer, nn.Conv2d):  # SqueezeNet: the last convolution comes before the mean over positions
+        if not isinstance(getattr(model, "features", None), nn.Module):
+            raise UserError(f"network {type(model).__name__}: its last layer is a convolution; not supported")
+        tail = nn.Sequential(*model.classifier, nn.Flatten())  # type: ignore[misc]
+        return Classifier(model.features, tail, layer.in_channels, channels, mean, std, input_size)  # type: ignore[arg-type]
+    parent = model.get_submodule(head.rpartition(".")[0])
+    setattr(parent, head.rpartition(".")[2], nn.Identity())
+    return Classifier(model, layer, int(layer.in_features), channels, mean, std, input_size)  # type: ignore[arg-type]

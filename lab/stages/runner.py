@@ -1,0 +1,345 @@
+"""Run one stage: build its data module, module and Trainer, call the verb, and publish what came out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import resource
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import torch
+from lightning.pytorch.strategies import DDPStrategy
+from safetensors.torch import save_file
+
+from lab import registry
+from lab.config.schema import TrainerConfig
+from lab.data.module import LabDataModule, Loading
+from lab.errors import UserError
+from lab.stages.artefact import CURVES, METRICS, TABLE, WEIGHTS, Artefact
+from lab.stages.environment import environment
+from lab.stages.files import disk_errors, write_json
+from lab.stages.graph import WEIGHTS_ROLE, Node
+from lab.stages.module import StageModule
+from lab.stages.predictions import PredictionWriter
+from lab.stages.progress import Progress
+from lab.stages.recovery import RECOVERY, Curves, Recovery, Reseed, Selection, StopBetweenBatches, save_weights
+from lab.stages.seeds import derive
+from lab.stages.store import Store, now
+from lab.stages.world import World, agree, barrier
+
+OUTPUT = "output"
+
+
+def run_stage(node: Node, inputs: Mapping[str, Artefact], store: Store, world: World, *, label: str = "") -> Artefact:
+    """Compute the artefact of a node whose key is locked by rank 0, or go on computing it.
+
+    inputs: role -> artefact, complete. Called on every rank; returns when the artefact is published.
+
+    Raises:
+        StageFailed: diverged loss, full disk. Interrupted: after SIGINT or SIGTERM. Both leave what is needed to go on.
+    """
+    stage = node.stage
+    assert node.key is not None and stage.module is not None and stage.data is not None and stage.trainer is not None
+    started, clock = now(), time.monotonic()
+    _reset_peak_memory()
+    work = agree(store.work(node.key) if world.is_first else None, world)
+    seed = int(node.material["seed"])
+    with quiet_lightning():
+        data = _data_module(node, inputs, store, world, seed)
+        _seed_everything(derive(seed, "initialisation"))
+        module = _module(node, data, inputs, seed)
+        trainer_config = stage.trainer
+        earlier = json.loads((work / "spent.json").read_text()) if (work / "spent.json").exists() else 0.0
+        try:
+            with _output(work, world) as output:
+                if stage.verb == "fit":
+                    _fit(node, trainer_config, module, data, work, output, world, label)
+                elif stage.verb == "predict":
+                    _predict(trainer_config, module, data, work, output, world, label, node.name)
+                else:
+                    _evaluate(stage.verb, trainer_config, module, data, work, output, world, label, node.name)
+                barrier(world)
+                if world.is_first:
+                    manifest = {
+                        "stage": dict(node.material),
+                        "facts": data.facts.to_plain(),
+                        "made": {
+                            "started": started,
+                            "seconds": round(earlier + time.monotonic() - clock, 3),
+                            "peak_memory_mib": _peak_memory(),
+                            "devices": world.size,
+                            "device": str(module.device.type),
+                            "threads": torch.get_num_threads(),
+                            "environment": environment(),
+                        },
+                    }
+                    with disk_errors("an artefact", store.root):
+                        store.publish(node.key, output, manifest)
+        except BaseException:
+            if world.is_first and work.exists():
+                # So that the time ledger of a resumed stage counts all of its time.
+                with_time = json.dumps(earlier + time.monotonic() - clock)
+                (work / "spent.json").write_text(with_time)
+            raise
+    barrier(world)
+    artefact = store.get(node.key)
+    assert artefact is not None
+    return artefact
+
+
+def make_trainer(
+    config: TrainerConfig, world: World, callbacks: list[L.Callback], folder: Path, **more: Any
+) -> L.Trainer:
+    """A Trainer that saves, logs and distributes nothing by itself: the framework's callbacks and samplers do."""
+    accelerator = config.accelerator
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise UserError("trainer.accelerator=gpu, but torch sees no GPU here; use trainer.accelerator=auto or cpu")
+    if accelerator == "auto":
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    return L.Trainer(
+        accelerator="cuda" if accelerator == "gpu" else "cpu",
+        devices=config.devices if world.size > 1 else 1,
+        num_nodes=config.nodes if world.size > 1 else 1,
+        strategy=DDPStrategy() if world.size > 1 else "auto",
+        precision={"32": "32-true", "64": "64-true"}.get(config.precision, config.precision),  # type: ignore[arg-type]
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        sync_batchnorm=world.size > 1 and accelerator == "gpu",
+        default_root_dir=folder,
+        **more,
+    )
+
+
+def _fit(
+    node: Node,
+    config: TrainerConfig,
+    module: StageModule,
+    data: LabDataModule,
+    work: Path,
+    output: Path,
+    world: World,
+    label: str,
+) -> None:
+    assert node.key is not None
+    data.train_weights = module.sampling_weights(*data.labels_and_groups()) if _weighs(module) else None
+    validates = config.validate_every > 0 and data.has_split("val") and hasattr(module, "validation_step")
+    curves = Curves(work, config.log_every, world)
+    selection = Selection(work, config, world)
+    trainer = make_trainer(
+        config,
+        world,
+        [
+            Reseed(module.seed, world),
+            Progress(label, "fit", quiet=not world.is_first),
+            curves,
+            selection,
+            Recovery(work, config, node.name, node.key, world),
+        ],
+        work,
+        max_epochs=config.max_epochs if config.max_epochs is not None else -1,
+        max_steps=config.max_steps if config.max_steps is not None else -1,
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.gradient_clip,
+        log_every_n_steps=1,
+        check_val_every_n_epoch=config.validate_every if validates else None,
+        limit_val_batches=1.0 if validates else 0,
+    )
+    if config.compile:
+        module.compile()
+    if config.channels_last:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    recovery = work / RECOVERY
+    trainer.fit(module, datamodule=data, ckpt_path=recovery if recovery.exists() else None, weights_only=True)
+    if not world.is_first:
+        return
+    if config.select == "best" and selection.best is not None:
+        shutil.copyfile(selection.best_weights, output / WEIGHTS)
+    else:
+        save_weights(output / WEIGHTS, module)
+    if (work / CURVES).exists():
+        shutil.copyfile(work / CURVES, output / CURVES)
+    kept_step = selection.best_step if config.select == "best" else trainer.global_step
+    progress = {"steps": trainer.global_step, "epochs": trainer.current_epoch, "kept_step": kept_step}
+    write_json(output / METRICS, {**selection.metrics, **progress})
+
+
+def _weighs(module: StageModule) -> bool:
+    return type(module).sampling_weights is not StageModule.sampling_weights
+
+
+def _predict(
+    config: TrainerConfig,
+    module: StageModule,
+    data: LabDataModule,
+    work: Path,
+    output: Path,
+    world: World,
+    label: str,
+    name: str,
+) -> None:
+    writer = PredictionWriter(work, config.eval_batch_size)
+    data.done_batches = agree(writer.done(), world)
+    callbacks = [Progress(label, "predict", quiet=not world.is_first), writer, StopBetweenBatches(name)]
+    trainer = make_trainer(config, world, callbacks, work)
+    rows = data.facts.sizes[data.eval_split]
+    if len(data.done_batches) * config.eval_batch_size < rows:
+        trainer.predict(module, datamodule=data, return_predictions=False)
+    barrier(world)
+    if not world.is_first:
+        return
+    table = writer.merged(rows)
+    with disk_errors("a table", output):
+        save_file(table, output / TABLE)
+    names = list(data.names(data.eval_split))
+    if names:
+        write_json(output / "names.json", names)
+    summary = module.summarise(table, names)
+    write_json(output / METRICS, summary.metrics)
+    _save_pictures(output, summary.pictures)
+
+
+def _evaluate(
+    verb: str,
+    config: TrainerConfig,
+    module: StageModule,
+    data: LabDataModule,
+    work: Path,
+    output: Path,
+    world: World,
+    label: str,
+    name: str,
+) -> None:
+    callbacks: list[L.Callback] = [Progress(label, verb, quiet=not world.is_first), StopBetweenBatches(name)]
+    trainer = make_trainer(config, world, callbacks, work)
+    run = trainer.test if verb == "test" else trainer.validate
+    run(module, datamodule=data, verbose=False)
+    if world.is_first:
+        metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        write_json(output / METRICS, metrics)
+
+
+def _save_pictures(output: Path, pictures: Mapping[str, Any]) -> None:
+    if not pictures:
+        return
+    from PIL import Image
+
+    (output / "pictures").mkdir()
+    for name, pixels in pictures.items():
+        Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(output / "pictures" / name)
+
+
+def _data_module(node: Node, inputs: Mapping[str, Artefact], store: Store, world: World, seed: int) -> LabDataModule:
+    stage = node.stage
+    assert stage.data is not None and stage.trainer is not None
+    loading = Loading(
+        batch_size=stage.trainer.batch_size,
+        eval_batch_size=stage.trainer.eval_batch_size,
+        accumulate=stage.trainer.accumulate,
+        workers=stage.trainer.workers,
+        rank=world.rank,
+        world=world.size,
+        seed=derive(seed, "data"),
+        cache=store.cache,
+    )
+    component = registry.get("data", stage.data.name)
+    data: LabDataModule = component.target_class()(stage.data.options, loading, inputs)
+    if stage.verb != "fit":
+        assert stage.split is not None
+        data.eval_split = stage.split
+        if not data.has_split(stage.split):
+            raise UserError(f"stage '{node.name}': data '{component.name}' has no rows in split '{stage.split}'")
+    return data
+
+
+def _module(node: Node, data: LabDataModule, inputs: Mapping[str, Artefact], seed: int) -> StageModule:
+    stage = node.stage
+    assert stage.module is not None
+    component = registry.get("module", stage.module.name)
+    module: StageModule = component.target_class()(stage.module.options, data.facts, inputs)
+    module.seed = derive(seed, "sampling")
+    dataset = getattr(data, "dataset", None)
+    if dataset is not None and hasattr(module, "read_bias"):
+        module.read_bias = dataset.read_bias
+    if WEIGHTS_ROLE in inputs:
+        _load_weights(module, inputs[WEIGHTS_ROLE], node.name)
+    return module
+
+
+def _load_weights(module: StageModule, artefact: Artefact, stage: str) -> None:
+    try:
+        module.load_state_dict(artefact.weights(), strict=True)
+    except RuntimeError as error:
+        source = artefact.manifest["stage"]["module"]["name"]
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(
+            f"stage '{stage}': weights of a '{source}' (artefact {artefact.key}) don't fit its module: {first}"
+        ) from None
+
+
+@contextmanager
+def _output(work: Path, world: World) -> Iterator[Path]:
+    """A fresh folder for finished files, inside the working folder."""
+    output = work / OUTPUT
+    if world.is_first:
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir()
+    yield output
+
+
+def _seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _reset_peak_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> int:
+    """MiB since the reset: of the GPU where one was used, of this process otherwise."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return round(torch.cuda.max_memory_allocated() / 2**20)
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return round(int(line.split()[1]) / 1024)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Without Lightning's advice: what it warns of here is decided by the framework."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning_fabric")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for text in (".*does not have many workers.*", ".*dataloader is not resumable.*", ".*GPU available but not used.*",
+                     ".*loggers.*", ".*in eval mode at the start of training.*", ".*sync_dist=True.*",
+                     ".*lr_scheduler.step.*", ".*LeafSpec.*"):
+            warnings.filterwarnings("ignore", message=text)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)
+
+

@@ -1,0 +1,157 @@
+"""Which process of how many this is, and how to start the others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from lab.errors import UserError
+
+LONG = timedelta(days=7)
+"""Ranks may wait for rank 0 while it waits for another run that trains a shared stage."""
+
+
+@dataclass(frozen=True)
+class World:
+    """rank and size over all nodes; local_rank on this one."""
+
+    rank: int = 0
+    local_rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+
+def started_by_launcher() -> bool:
+    """Whether torchrun, srun or `launch` below started this process as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
+
+
+def launch(processes: int, command: Sequence[str]) -> int:
+    """Run `command` once per device on this machine, wired as torchrun wires it, and return its exit status.
+
+    Signals are handed on; when one process fails, the others are ended.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {
+        "TORCHELASTIC_RUN_ID": "lab",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "GROUP_RANK": "0",
+    }
+    children = [
+        subprocess.Popen([*command], env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(processes)
+    ]
+
+    def hand_on(signum: int, _: Any) -> None:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(signum)
+
+    before = {signum: signal.signal(signum, hand_on) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        while any(child.poll() is None for child in children):
+            failed = [child for child in children if child.poll() not in (None, 0)]
+            if failed:
+                _end([child for child in children if child.poll() is None])
+            time.sleep(0.05)
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    statuses = [child.returncode for child in children]
+    # Rank 0 tells the user; a rank that was killed has a negative status.
+    worst = statuses[0] or next((status for status in statuses if status), 0)
+    return 128 - worst if worst < 0 else worst
+
+
+def _end(children: Sequence[subprocess.Popen[bytes]], patience: float = 20.0) -> None:
+    """Give the others time to stop by themselves (they got the same signal, or lost their peer), then kill."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and any(child.poll() is None for child in children):
+        time.sleep(0.05)
+    for child in children:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def join(devices: int, nodes: int) -> World:
+    """Meet the other processes, if a launcher started this one; alone otherwise.
+
+    Raises:
+        UserError: the launcher started another number of processes than `devices * nodes`.
+    """
+    if not started_by_launcher():
+        return World()
+    from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+
+    environment = TorchElasticEnvironment() if "TORCHELASTIC_RUN_ID" in os.environ else SLURMEnvironment(auto_requeue=False)
+    assert not isinstance(environment, LightningEnvironment)
+    world = World(environment.global_rank(), environment.local_rank(), environment.world_size())
+    if world.size != devices * nodes:
+        raise UserError(
+            f"{world.size} processes were started but trainer.devices={devices} and trainer.nodes={nodes} "
+            f"ask for {devices * nodes}; make them agree"
+        )
+    import torch
+    import torch.distributed as dist
+
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = environment.main_address, str(environment.main_port)
+    if not dist.is_initialized():
+        backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, rank=world.rank, world_size=world.size, timeout=LONG)
+    return world
+
+
+def agree(value: Any, world: World) -> Any:
+    """Rank 0's value, on every rank."""
+    if world.size == 1:
+        return value
+    import torch.distributed as dist
+
+    box = [value]
+    dist.broadcast_object_list(box, src=0, device=_cpu())
+    return box[0]
+
+
+def agree_any(flag: int, world: World) -> int:
+    """The largest of the ranks' values."""
+    if world.size == 1:
+        return flag
+    import torch
+    import torch.distributed as dist
+
+    tensor = torch.tensor([flag])
+    dist.all_reduce(tensor, dist.ReduceOp.MAX)
+    return int(tensor.item())
+
+
+def barrier(world: World) -> None:
+    """Wait for all ranks."""
+    agree_any(0, world)
+
+
+def _cpu() -> Any:
+    import torch
+
+    return torch.device("cpu")
+
+
+def this_command() -> list[str]:
+    """The command line that started this process, to be run again."""
+    return [sys.executable, "-m", "lab", *sys.argv[1:]]

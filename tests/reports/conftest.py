@@ -1,0 +1,133 @@
+"""A run folder as `lab fit` leaves it, with made-up numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+METRICS: dict[str, dict[str, float]] = {
+    "sampling": {"aligned_share": 0.985},
+    "signal": {"precision": 0.9123, "auc": 0.97},
+    "erm_test": {"test/loss": 1.25, "test/accuracy": 0.71, "test/conflicting_accuracy": 0.31},
+    "ddb_test": {"test/loss": 0.61, "test/accuracy": 0.78, "test/conflicting_accuracy": 0.64},
+}
+
+CONFIG: dict[str, Any] = {
+    "name": "ddb_tiny",
+    "paper": "ddb",
+    "kind": "embedded",
+    "description": "Debiasing <b>tiny</b> shapes & colours.",
+    "seed": 0,
+    "data": {"name": "shapes", "root": None, "stand_in": False},
+    "trainer": {"batch_size": 64},
+    "stages": {
+        "diffusion": {"verb": "fit", "title": "Diffusion model"},
+        "sampling": {"verb": "predict", "title": "Synthetic images", "weights": "diffusion"},
+        "signal": {"verb": "predict", "title": "Amplifier on the training images"},
+        "erm": {"verb": "fit", "title": "ERM"},
+        "erm_test": {"verb": "test", "title": "ERM", "weights": "erm"},
+        "ddb_test": {"verb": "test", "title": "DDB, recipe II"},
+        "later_test": {"verb": "test", "title": "LfF"},
+    },
+    "claims": [
+        {
+            "text": "DDB beats ERM by 10 points",
+            "left": "ddb_test/conflicting_accuracy",
+            "right": "erm_test/conflicting_accuracy",
+            "margin": 0.1,
+            "provenance": "ours",
+        },
+        {
+            "text": "ERM fails",
+            "left": "erm_test/conflicting_accuracy",
+            "relation": "<=",
+            "right": "erm_test/accuracy",
+            "factor": 0.4,
+        },
+        {
+            "text": "Worst group",
+            "left": "ddb_test/conflicting_accuracy",
+            "value": 0.65,
+            "spread": 0.02,
+            "table": "Table 2",
+            "provenance": "paper",
+        },
+        {"text": "LfF learns", "left": "later_test/accuracy", "value": 0.5, "provenance": "ours"},
+    ],
+    "report": {"headline": ["accuracy", "conflicting_accuracy"]},
+}
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Writes a run folder; keyword arguments replace entries of its configuration."""
+
+    def make(**changes: Any) -> Path:
+        run = tmp_path / "runs" / "20260101-120000-ddb_tiny"
+        config = {**CONFIG, **changes}
+        config["stages"] = {name: {"data": config["data"], **stage} for name, stage in config["stages"].items()}
+        finished: dict[str, Any] = {}
+        for place, (name, stage) in enumerate(config["stages"].items()):
+            if name == "later_test":
+                continue
+            folder = run / "artefacts" / name
+            folder.mkdir(parents=True)
+            key = f"{place:020x}"
+            (folder / "artefact.json").write_text(json.dumps({"key": key}))
+            (folder / "metrics.json").write_text(json.dumps(METRICS.get(name, {})))
+            if stage["verb"] == "fit":
+                write_curves(folder, "accuracy" if name == "erm" else "loss")
+            if name == "sampling":
+                write_picture(folder / "pictures" / "samples.png")
+            finished[name] = {
+                "verb": stage["verb"],
+                "title": stage.get("title"),
+                "key": key,
+                "artefact": f"artefacts/{name}",
+                "state": "cached" if name == "diffusion" else "ran",
+                "seconds": 61.4 if name == "diffusion" else 2.5,
+                "peak_memory_mib": 512.25,
+            }
+        (run / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
+        origins = {"seed": "command line", "trainer": "experiments/bases/small.yaml:3", "claims": "experiment"}
+        (run / "origins.json").write_text(json.dumps(origins))
+        (run / "environment.json").write_text(json.dumps({"python": "3.12.1", "packages": {"torch": "2.9.0"}}))
+        record = {
+            "id": run.name,
+            "name": config["name"],
+            "paper": "ddb",
+            "kind": config["kind"],
+            "status": "finished",
+            "profiles": ["smoke"],
+            "started": "2026-01-01T12:00:00Z",
+            "finished": "2026-01-01T12:01:10Z",
+            "seconds": 70.2,
+            "stages": finished,
+        }
+        (run / "run.json").write_text(json.dumps(record))
+        return run
+
+    return make
+
+
+def write_curves(folder: Path, metric: str) -> None:
+    lines = ["step,name,value"]
+    for step in range(0, 200, 10):
+        lines.append(f"{step},train/loss,{1 / (1 + step)}")
+        lines.append(f"{step},val/{metric},{0.5 + step / 500}")
+    lines.append("200,train/loss,nan")
+    (folder / "curves.csv").write_text("\n".join(lines) + "\n")
+
+
+def write_picture(path: Path) -> None:
+    path.parent.mkdir()
+    colours = np.random.default_rng(0).integers(0, 255, (40, 80, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(path)
