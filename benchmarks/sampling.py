@@ -217,7 +217,7 @@ def measure(
 
 def aligned_share(dataset: Shapes | BiasedMnist, images: np.ndarray, labels: np.ndarray) -> float:
     """Share of all images whose readable bias attribute is the one of their class."""
-    bias = dataset.read_bias(images)
+    bias = type(dataset).read_bias(images, dataset.config)
     return float(((bias >= 0) & dataset.aligned[labels, np.maximum(bias, 0)]).mean())
 
 

@@ -16,9 +16,13 @@ from lab.stages.store import Store
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="run folder, id, beginning of an id, or experiment name")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
-    parser.add_argument("--stage", action="append", metavar="NAME", help="fit stage to test; default: all that are tested")
+    parser.add_argument(
+        "--stage", action="append", metavar="NAME", help="fit stage to test; default: all that are tested"
+    )
     parser.add_argument("--runs-dir", type=Path, help="folder of runs; default LAB_RUNS")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="run-time options, e.g. trainer.accelerator=cpu")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="run-time options, e.g. trainer.accelerator=cpu"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
 def tests_of(experiment: Experiment, split: str, chosen: list[str] | None) -> dict[str, StageConfig]:
     """Test stages on a split, by name: one for each model that the experiment tests, or for the chosen ones."""
     tested = {stage.weights: stage for stage in experiment.stages.values() if stage.verb == "test" and stage.weights}
+    if not tested:
+        raise UserError(f"{experiment.name} has no test stage, so there is nothing to evaluate")
     for name in chosen or []:
         if name not in tested:
             raise UserError(f"'{name}' is not a tested model of {experiment.name}; there are: {', '.join(tested)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lab import registry
@@ -19,7 +19,7 @@ from lab.config.hints import (
 )
 from lab.config.reader import DEFAULT, Node, Origin, children, describe, from_plain, join, leaves, to_plain
 from lab.config.schema import ComponentChoice
-from lab.errors import Problem, UnknownName, did_you_mean
+from lab.errors import ConfigError, Problem, UnknownName, did_you_mean
 
 MISSING = object()
 """Stands for an object that could not be made; a problem says why."""
@@ -179,6 +179,22 @@ class Builder:
         for dotted, message in broken:
             self.complain(_below(node, dotted), message)
         return MISSING if broken else made
+
+
+def build_options(kind: registry.Kind, name: str, options: Mapping[str, Any]) -> Any:
+    """A component's configuration dataclass from plain values, as an artefact's manifest keeps them.
+
+    Raises:
+        ConfigError: they don't fit the dataclass (another version wrote them).
+        UnknownName: nothing is registered under that name.
+    """
+    builder, cls = Builder(), registry.get(kind, name).config_class()
+    root = from_plain(dict(options), Origin(f"stored options of '{name}'"))
+    builder.complete(root, cls)
+    made = builder.build(root, cls)
+    if builder.problems:
+        raise ConfigError(builder.problems)
+    return made
 
 
 def _at(config: Any, path: Sequence[str]) -> Any:

@@ -102,8 +102,12 @@ class ImageDataset(Protocol):
         """Hash of everything that decides the content of the splits (files, not only options). Cheap when repeated."""
         ...
 
-    def read_bias(self, images: np.ndarray) -> np.ndarray | None:
-        """Bias attribute (n,) read off uint8 images (n, h, w, c), -1 where none fits; None if it can't be read."""
+    @staticmethod
+    def read_bias(images: np.ndarray, config: Any) -> np.ndarray | None:
+        """Bias attribute (n,) read off uint8 images (n, h, w, c), -1 where none fits; None if it can't be read.
+
+        Needs the options alone, no files: it is asked about generated images, too.
+        """
         ...
 
 

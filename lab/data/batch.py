@@ -16,7 +16,7 @@ class Batch(NamedTuple):
     group: int64 (B,), `label * biases + bias`; -1 where the bias attribute is not known.
     """
 
-    index: torch.Tensor
+    index: torch.Tensor  # type: ignore[assignment]  # a tuple has a method of that name
     image: torch.Tensor
     label: torch.Tensor
     group: torch.Tensor

@@ -177,7 +177,8 @@ class BiasedMnist:
         content = fingerprint_files([path.name for path in files], self.root, index)
         return digest([CARD.name, VERSION, content, as_plain(self.config, keep_runtime=False)])
 
-    def read_bias(self, images: np.ndarray) -> np.ndarray:
+    @staticmethod
+    def read_bias(images: np.ndarray, config: BiasedMnistConfig) -> np.ndarray:
         """Background colour (n,) of images that may be blurred or generated; -1 when none is within `NEAR`."""
         return nearest_colour(images, COLOURS, NEAR)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -13,10 +14,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lab import registry
+from lab.config.build import build_options
 from lab.data.base import DataConfig, Facts, ImageDataset, ImageSet, Split
 from lab.data.batch import Batch
 from lab.data.prepare import prepared
 from lab.data.sampling import EvalRows, TrainRows
+from lab.errors import UserError
 from lab.stages.artefact import Artefact
 
 
@@ -65,7 +69,7 @@ class LabDataModule(L.LightningDataModule):
         self.train_weights: Tensor | None = None
         """Relative probability of each training row; set by the runner from `StageModule.sampling_weights`."""
         self.eval_split: Split = "test"
-        """Split that test and predict read; set by the runner."""
+        """Split that validate, test and predict read (a fit validates on "val"); set by the runner."""
         self.done_batches: frozenset[int] = frozenset()
         """Predict batches that an interrupted run has already written; set by the runner."""
         self._train_rows: TrainRows | None = None
@@ -114,24 +118,35 @@ class LabDataModule(L.LightningDataModule):
         if self.trainer is not None:
             # A resumed run asks for this loader after its progress was restored: start where it stopped.
             loop = self.trainer.fit_loop
-            sampler.epoch = loop.epoch_progress.current.processed
+            sampler.epoch = loop.epoch_progress.current.processed  # type: ignore[attr-defined]
             sampler.skip = loop.epoch_loop.batch_progress.current.ready % len(sampler)
         self._train_rows = sampler
         return self._loader(self.rows("train"), sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return self._eval_loader("val")
+        fitting = self.trainer is None or self.trainer.state.fn == "fit"
+        return self._eval_loader("val" if fitting else self.eval_split)
 
     def test_dataloader(self) -> DataLoader[Any]:
         return self._eval_loader(self.eval_split)
 
-    def predict_dataloader(self) -> DataLoader[Any]:
-        return self._eval_loader(self.eval_split, self.done_batches)
+    def _eval_loader(self, split: Split) -> DataLoader[Any]:
+        where, size = self.loading, self.facts.sizes[split]
+        if size < where.world:
+            raise UserError(f"{size} rows of split '{split}' can't be divided over {where.world} devices")
+        # A device without rows would never log the metrics that the others wait to sum up.
+        batch_size = min(where.eval_batch_size, size // where.world)
+        return self._loader(self.rows(split), EvalRows(size, batch_size, rank=where.rank, world=where.world))
 
-    def _eval_loader(self, split: Split, done: frozenset[int] = frozenset()) -> DataLoader[Any]:
-        where = self.loading
-        size = self.facts.sizes[split]
-        rows = EvalRows(size, where.eval_batch_size, rank=where.rank, world=where.world, done=done)
+    def predict_dataloader(self) -> DataLoader[Any]:
+        where, split = self.loading, self.eval_split
+        rows = EvalRows(
+            self.facts.sizes[split],
+            where.eval_batch_size,
+            rank=where.rank,
+            world=where.world,
+            done=self.done_batches,
+        )
         return self._loader(self.rows(split), rows)
 
     def _loader(self, rows: RowDataset[Any], sampler: TrainRows | EvalRows) -> DataLoader[Any]:
@@ -251,7 +266,7 @@ class GeneratedImages(LabDataModule):
 class Request(NamedTuple):
     """Rows of a request for generated images: index int64 (B,) and the class int64 (B,) each is wanted of."""
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # a tuple has a method of that name
     label: Tensor
 
 
@@ -273,10 +288,21 @@ class ClassGrid(LabDataModule):
 
     def __init__(self, config: Any, loading: Loading, inputs: Mapping[str, Artefact] | None = None):
         super().__init__(config, loading, inputs)
-        facts = self.inputs["weights"].facts()
+        source = self.inputs["weights"]
+        facts = source.facts()
+        self.read_bias = _bias_reader(source.manifest["stage"]["data"])
+        """Bias attribute (n,) of uint8 images (n, h, w, c) like those that the model was fitted on, or None."""
         self._requests = ClassGridRows(facts.num_classes, config.per_class)
         size = len(self._requests)
         self.facts = replace(facts, sizes={"train": size, "val": size, "test": size})
 
     def rows(self, split: Split) -> ClassGridRows:
         return self._requests
+
+
+def _bias_reader(data: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray | None] | None:
+    component = registry.get("data", data["name"])
+    if component.dataset is None:
+        return None
+    config = build_options("data", data["name"], data["options"])
+    return partial(registry.load(component.dataset).read_bias, config=config)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from lab.errors import UserError
 from lab.stages.seeds import derive
 
 
@@ -23,6 +24,9 @@ class TrainRows(Sampler[list[int]]):
         batch_size: rows of a global batch; a multiple of `world * accumulate`. When larger than `size`, it shrinks to
             the largest multiple that fits.
         weights: relative probability (size,) of each row, or None.
+
+    Raises:
+        UserError: fewer rows than `world * accumulate`.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class TrainRows(Sampler[list[int]]):
         parts = world * accumulate
         self.rows = min(batch_size, size) // parts * parts
         if self.rows == 0:
-            raise ValueError(f"{size} rows can't be divided over {parts} parts (devices x accumulate)")
+            raise UserError(f"{size} training rows can't be divided over {parts} parts (devices x accumulate)")
         self.size, self.rank, self.world, self.accumulate = size, rank, world, accumulate
         self.seed, self.weights = seed, weights
         self.local = self.rows // parts
@@ -80,7 +84,9 @@ class EvalRows(Sampler[list[int]]):
     Every row comes exactly once, without padding. `done` holds batch numbers that need not be computed again.
     """
 
-    def __init__(self, size: int, batch_size: int, *, rank: int = 0, world: int = 1, done: frozenset[int] = frozenset()):
+    def __init__(
+        self, size: int, batch_size: int, *, rank: int = 0, world: int = 1, done: frozenset[int] = frozenset()
+    ):
         batches = [b for b in range(-(-size // batch_size)) if b not in done]
         self.batches = batches[rank::world]
         self.size, self.batch_size = size, batch_size

@@ -99,10 +99,11 @@ class Shapes:
     def fingerprint(self) -> str:
         return digest([CARD.name, VERSION, as_plain(self.config, keep_runtime=False)])
 
-    def read_bias(self, images: np.ndarray) -> np.ndarray:
+    @staticmethod
+    def read_bias(images: np.ndarray, config: ShapesConfig) -> np.ndarray:
         """Colour family (n,) of the ground: the hue of the border's median colour; -1 when it is greyish or between."""
         hue, saturation = hue_and_saturation(np.median(border(images), axis=1) / 255)
-        away = np.abs((hue[:, None] - HUES[: self.config.classes] + 0.5) % 1 - 0.5)
+        away = np.abs((hue[:, None] - HUES[: config.classes] + 0.5) % 1 - 0.5)
         found = (away.min(axis=1) <= 1 / 12) & (saturation >= 0.15)
         return np.where(found, away.argmin(axis=1), -1)
 

@@ -135,7 +135,8 @@ class Waterbirds:
     def fingerprint(self) -> str:
         return digest([CARD.name, self._content, self.config.image_size, self.config.fixed_labels])
 
-    def read_bias(self, images: np.ndarray) -> None:
+    @staticmethod
+    def read_bias(images: np.ndarray, config: WaterbirdsConfig) -> None:
         """The place of a photograph can't be read off its pixels."""
 
     @cached_property

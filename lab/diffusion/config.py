@@ -12,7 +12,7 @@ SamplerName = Literal["ddpm", "ddim", "dpmpp_2m"]
 ScheduleName = Literal["linear", "cosine"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class UNetConfig:
     """Shape of the U-Net; what belongs to the data (channels, size, classes) comes from the data.
 

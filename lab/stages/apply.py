@@ -33,9 +33,8 @@ class FolderImages(LabDataModule):
 
     def __init__(self, folder: Path, facts: Facts, loading: Loading):
         super().__init__(None, loading)
-        self.images = ImageFolder(FolderConfig(path=str(folder), image_size=facts.image_shape[1]), loading.cache).split("test")
-        if not len(self.images):
-            raise UserError(f"--input {folder}: no images found there")
+        images = ImageFolder(FolderConfig(path=str(folder), image_size=facts.image_shape[1]), loading.cache)
+        self.images = images.split("test")
         self.facts = replace(facts, sizes={"test": len(self.images)})
 
     def rows(self, split: Split) -> ImageRows:
@@ -77,7 +76,9 @@ def predict_folder(run: Path, experiment: Experiment, folder: Path, output: Path
     trainer = experiment.trainer
     set_threads(trainer, World())
     facts = run_artefact(run, model).facts()
-    loading = Loading(eval_batch_size=trainer.eval_batch_size, workers=trainer.workers, cache=Store(runs_dir(experiment)).cache)
+    loading = Loading(
+        eval_batch_size=trainer.eval_batch_size, workers=trainer.workers, cache=Store(runs_dir(experiment)).cache
+    )
     data = FolderImages(folder, facts, loading)
     probabilities = _probabilities(run, model, data, trainer)
     header = ["file", "class", *(f"p({name})" for name in facts.class_names)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +41,10 @@ class Artefact:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
+        """By name; NaN where the stage found none or an infinite one, which JSON can't hold."""
         path = self.path / METRICS
-        return json.loads(path.read_text()) if path.exists() else {}
+        found = json.loads(path.read_text()) if path.exists() else {}
+        return {name: math.nan if value is None else value for name, value in found.items()}
 
     def facts(self) -> Facts:
         """What the stage knew of its data."""

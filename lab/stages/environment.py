@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "lab", "torch", "torchvision", "lightning", "torchmetrics", "diffusers", "timm", "numpy", "omegaconf", "safetensors",
-    "scikit-learn", "pillow",
+    "lab", "torch", "torchvision", "lightning", "torchmetrics", "diffusers", "timm", "numpy", "omegaconf",
+    "safetensors", "scikit-learn", "pillow",
 )  # fmt: skip
 
 

@@ -6,13 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 
 from lab.config.schema import Experiment, TrainerConfig
 from lab.stages.artefact import Artefact
 from lab.stages.graph import Node
-from lab.stages.interruption import STOP
+from lab.stages.interruption import STOP, stopped
 from lab.stages.store import Store
-from lab.stages.world import World, agree
+from lab.stages.world import World, agree, agree_any
 
 Done = Callable[[Node, Artefact, bool], None]
 
@@ -23,31 +24,45 @@ def execute(nodes: Sequence[Node], store: Store, world: World, done: Done = lamb
     done: called on rank 0 after each stage with (node, artefact, whether it ran here).
     """
     artefacts: dict[str, Artefact] = {}
-    STOP.listen()
-    for place, node in enumerate(nodes, start=1):
-        assert node.key is not None
-        label = f"[{place}/{len(nodes)}] {node.name}"
-        inputs = {role: artefacts[source] for role, source in node.inputs.items()}
-        ran = False
-        found = agree(store.get(node.key) is not None, world)
-        if not found and world.is_first:
-            waiting = f"{label}: another run is computing this stage; waiting for it"
-            with store.lock(node.key, lambda waiting=waiting: say(waiting)):  # type: ignore[misc]
-                ran = agree(store.get(node.key) is None, world)
-                if ran:
-                    _run(node, inputs, store, world, label)
-        elif not found:
-            ran = agree(None, world)
-            if ran:
-                _run(node, inputs, store, world, label)
-        artefact = store.get(node.key)
-        assert artefact is not None
-        artefacts[node.name] = artefact
-        if world.is_first:
-            if not ran:
-                say(f"{label}: cached ({node.stage.verb}, {node.key})")
-            done(node, artefact, ran)
+    with STOP:
+        for place, node in enumerate(nodes, start=1):
+            if signum := agree_any(STOP.signum, world):
+                raise stopped(signum, f"before stage '{node.name}'")
+            label = f"[{place}/{len(nodes)}] {node.name}"
+            inputs = {role: artefacts[source] for role, source in node.inputs.items()}
+            ran = _ensure(node, inputs, store, world, label)
+            artefact = store.get(str(node.key))
+            assert artefact is not None
+            artefacts[node.name] = artefact
+            if world.is_first:
+                if not ran:
+                    say(f"{label}: cached ({node.stage.verb}, {node.key})")
+                done(node, artefact, ran)
     return artefacts
+
+
+def _ensure(node: Node, inputs: Mapping[str, Artefact], store: Store, world: World, label: str) -> bool:
+    """Have the artefact of a node in the store; returns whether it was computed here."""
+    assert node.key is not None
+    if agree(store.get(node.key) is not None, world):
+        return False
+    with store.lock(node.key, _waiting(label, node.name)) if world.is_first else nullcontext():
+        missing: bool = agree(store.get(node.key) is None, world)
+        if missing:
+            _run(node, inputs, store, world, label)
+    return missing
+
+
+def _waiting(label: str, name: str) -> Callable[[], None]:
+    """To be called again and again while another run computes a stage: says so once, and stops on a signal."""
+    lines = iter([f"{label}: another run is computing this stage; waiting for it"])
+
+    def waiting() -> None:
+        for line in lines:
+            say(line)
+        STOP.obey(f"while waiting for stage '{name}'")
+
+    return waiting
 
 
 def _run(node: Node, inputs: Mapping[str, Artefact], store: Store, world: World, label: str) -> None:

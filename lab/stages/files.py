@@ -51,11 +51,23 @@ def disk_errors(what: str, where: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # safetensors wraps the operating system's error in its own type and keeps only the text.
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if not full and not any(text in str(error) for text in ("No space left", "File too large", "quota exceeded")):
+        if isinstance(error, StageFailed) or not _is_full(error):
             raise
         raise StageFailed(
             f"no space left on the disk while writing {what} under {where}; nothing was damaged: "
             "free some space and run the same command again"
         ) from error
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error.
+
+    torch raises an error of its own while it handles the system's; safetensors keeps only the system's text.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        if any(text in str(error) for text in ("No space left", "File too large", "quota exceeded")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

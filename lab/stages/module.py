@@ -31,7 +31,10 @@ class StageModule(L.LightningModule):
 
     A subclass may override, besides Lightning's hooks:
         sampling_weights: to draw training rows with other than equal probability.
-        summarise: to turn the merged table of a predict or test stage into metrics and pictures.
+        summarise: to turn the merged table of a predict stage into metrics and pictures.
+
+    What changes at each step belongs into `training_step` or `optimizer_step`, in buffers: the recovery checkpoint of a
+    step is taken before `on_train_batch_end` of the module, that of an epoch after all its hooks.
     """
 
     def __init__(self, config: Any, facts: Facts, inputs: Mapping[str, Artefact] | None = None):
@@ -50,7 +53,7 @@ class StageModule(L.LightningModule):
         return None
 
     def summarise(self, table: Mapping[str, Tensor], names: Sequence[str]) -> Summary:
-        """Metrics and pictures of a finished predict or test stage.
+        """Metrics and pictures of a finished predict stage.
 
         table: the columns that `predict_step` returned, all rows, ordered by `index`, on the CPU; `names` the rows'
         names, where the data module has them. Called in one process.

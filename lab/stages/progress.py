@@ -54,9 +54,12 @@ class Progress(L.Callback):
     def on_test_start(self, *_: Any) -> None:
         self._start(0)
 
-    on_predict_start = on_test_start
+    def on_predict_start(self, *_: Any) -> None:
+        self._start(0)
 
-    def on_test_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+    def on_test_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
         self._tick(batch_idx + 1, float(sum(trainer.num_test_batches)), "batches")
 
     def on_predict_batch_end(
@@ -67,7 +70,8 @@ class Progress(L.Callback):
     def on_test_end(self, *_: Any) -> None:
         self._end()
 
-    on_predict_end = on_test_end
+    def on_predict_end(self, *_: Any) -> None:
+        self._end()
 
 
 def _clock(seconds: float) -> str:

@@ -19,6 +19,7 @@ from lab.stages.store import now
 
 RUN = "run.json"
 CONFIG = "config.yaml"
+ENVIRONMENT = "environment.json"
 
 
 class RunRecord:
@@ -32,8 +33,11 @@ class RunRecord:
         self.path, self.content = path, content
 
     @classmethod
-    def open(cls, resolved: Resolved, runs: Path) -> RunRecord:
-        """Create the folder, or come back to it."""
+    def open(cls, resolved: Resolved, runs: Path, *, computes: bool = True) -> RunRecord:
+        """Create the folder, or come back to it.
+
+        computes: whether there is a stage left to run; else environment.json stays that of the run that did the work.
+        """
         experiment = resolved.experiment
         digest = hash_of(as_plain(experiment, keep_runtime=False))[:8]
         identity = f"{experiment.name}-seed{experiment.seed}-{digest}"
@@ -59,7 +63,8 @@ class RunRecord:
         text = resolved.to_yaml()
         write_atomically(path / CONFIG, lambda draft: draft.write_text(text))
         write_json(path / "origins.json", {key: str(origin) for key, origin in resolved.origins.items()})
-        write_json(path / "environment.json", environment())
+        if computes or not (path / ENVIRONMENT).exists():
+            write_json(path / ENVIRONMENT, environment())
         record.save()
         return record
 

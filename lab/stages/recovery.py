@@ -12,20 +12,24 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 from torch import Tensor
 
 from lab.config.schema import TrainerConfig
-from lab.errors import Interrupted, StageFailed
+from lab.errors import StageFailed, UserError
 from lab.stages.artefact import CURVES
 from lab.stages.files import disk_errors, flush, write_atomically
-from lab.stages.interruption import STOP
+from lab.stages.interruption import STOP, stopped
 from lab.stages.seeds import derive
-from lab.stages.world import World, agree_any
+from lab.stages.world import World, agree, agree_any
 
 RECOVERY = "recovery.ckpt"
 AGREE_EVERY = 8
 """Optimiser steps between two agreements of the ranks on stopping or saving."""
+NEVER = 2**62
+"""Later than any step."""
 
 
 class Curves(L.Callback):
@@ -48,6 +52,10 @@ class Curves(L.Callback):
         if self.world.is_first:
             with self.path.open("ab") as handle:
                 handle.truncate(self.length)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        if self.world.is_first:
+            flush(self.path)  # the checkpoint's length must never be more than the disk has
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         stepped = (trainer.fit_loop.epoch_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
@@ -94,6 +102,10 @@ class Selection(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name, value in state_dict.items():
             setattr(self, name, value)
+        self._protected = self.best_weights
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self._out_of_patience  # a run that was killed after it had stopped
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         # The last durable recovery checkpoint may still point to the file it protects; older ones nobody needs.
@@ -107,10 +119,18 @@ class Selection(L.Callback):
     def best_weights(self) -> Path:
         return self.folder / f"best-{self.best_step}.safetensors"
 
+    @property
+    def _out_of_patience(self) -> bool:
+        return self.config.patience is not None and self.without_gain >= max(self.config.patience, 1)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        # A fit that ends inside an epoch is validated, too: Lightning does so for one that was told to stop.
+        if trainer.global_step == self.config.max_steps:
+            trainer.should_stop = True
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.sanity_checking:
-            return
-        found = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        found = agree(values, self.world)  # else a metric that was not reduced could stop one rank alone
         if self.config.select == "last":
             self.metrics = found
         monitor = self.config.monitor
@@ -119,7 +139,7 @@ class Selection(L.Callback):
         if monitor not in found:
             raise StageFailed(f"monitor '{monitor}' is not among the validation metrics: {', '.join(sorted(found))}")
         sign = 1 if self.config.mode == "max" else -1
-        if self.best is None or sign * found[monitor] > sign * self.best:
+        if self.best is None or math.isnan(self.best) or sign * found[monitor] > sign * self.best:
             self.best, self.best_step, self.without_gain = found[monitor], trainer.global_step, 0
             if self.config.select == "best":
                 self.metrics = found
@@ -127,14 +147,14 @@ class Selection(L.Callback):
                     save_weights(self.best_weights, pl_module)
         else:
             self.without_gain += 1
-        if self.config.patience is not None and self.without_gain > self.config.patience:
-            trainer.should_stop = True
+        trainer.should_stop = trainer.should_stop or self._out_of_patience
 
 
-class Recovery(L.Callback):
+class Recovery(Checkpoint):
     """Saves everything needed to go on, at most every `recovery_seconds`, and stops where that was asked for.
 
-    Inside an epoch the checkpoint is taken after an optimiser step; at its end, after validation.
+    Inside an epoch the checkpoint is taken after an optimiser step; at its end, after validation and the module's own
+    hooks (which is what Lightning's `Checkpoint` means). What has diverged is never saved.
     """
 
     def __init__(self, folder: Path, config: TrainerConfig, stage: str, key: str, world: World):
@@ -142,6 +162,9 @@ class Recovery(L.Callback):
         self.every, self.stage, self.key, self.world = config.recovery_seconds, stage, key, world
         self.saved_step = 0
         self._saved_at = time.monotonic()
+        self._loss: Tensor | None = None
+        self._alarm = 0
+        """0, or NEVER minus the step at which this rank found its loss or weights not finite."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         STOP.listen()
@@ -154,54 +177,78 @@ class Recovery(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loop = trainer.fit_loop.epoch_loop
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        due = self.every == 0 or time.monotonic() - self._saved_at >= self.every
-        on_cpu = pl_module.device.type == "cpu"
-        if on_cpu or due or trainer.global_step % 50 == 0:
-            self._insist_on_finite(trainer, outputs)
-        if not loop.batch_progress.is_last_batch:  # the end of an epoch has its own place below
-            self._save_or_stop(trainer, due)
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        self._loss = loss if isinstance(loss, Tensor) else None
+        # Reading a number off a GPU waits for it; there it is done now and then, and before saving.
+        if self._loss is not None and (self._loss.device.type == "cpu" or trainer.global_step % 50 == 0):
+            self._watch(trainer, self._loss)
+        ends = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or trainer.should_stop
+        if not ends and (self.world.size == 1 or trainer.global_step % AGREE_EVERY == 0):
+            self._save_or_stop(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._save_or_stop(trainer, self.every == 0 or time.monotonic() - self._saved_at >= self.every, agree=True)
+        self._save_or_stop(trainer, pl_module)
 
-    def _save_or_stop(self, trainer: L.Trainer, due: bool, agree: bool = False) -> None:
-        wish = 2 * STOP.signum + due
-        if self.world.size > 1:
-            if not agree and trainer.global_step % AGREE_EVERY:
-                return
-            wish = agree_any(wish, self.world)
+    def _save_or_stop(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Called on all ranks at the same step."""
+        due = self.every == 0 or time.monotonic() - self._saved_at >= self.every
+        wish = agree_any(2 * STOP.signum + due, self.world)
         if wish:
-            self._save(trainer)
-        if wish >= 2:
-            raise Interrupted(wish // 2, f"stopped in stage '{self.stage}' at step {trainer.global_step}; "
-                              "the same command goes on from there")
-
-    def _save(self, trainer: L.Trainer) -> None:
-        draft = self.path.with_suffix(".draft")
-        with disk_errors("a recovery checkpoint", self.path.parent):
-            try:
-                trainer.save_checkpoint(draft)  # on all ranks; the first one writes
-                if self.world.is_first:
-                    flush(draft)
-                    draft.replace(self.path)
-                    flush(self.path.parent)
-            except OSError:
-                draft.unlink(missing_ok=True)
-                raise
-        self.saved_step = trainer.global_step
-        self._saved_at = time.monotonic()
-
-    def _insist_on_finite(self, trainer: L.Trainer, outputs: Any) -> None:
-        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
-        if isinstance(loss, Tensor) and not math.isfinite(loss.item()):
-            good = f"the last good checkpoint is of step {self.saved_step}" if self.path.exists() else "no checkpoint yet"
+            self._watch(trainer, *(() if self._loss is None else (self._loss,)), *module.parameters())
+        if alarm := agree_any(self._alarm, self.world):
+            good = f"last good checkpoint: step {self.saved_step}" if self.path.exists() else "no checkpoint yet"
             raise StageFailed(
-                f"stage '{self.stage}': the loss is {loss.item()} at step {trainer.global_step} ({good}); "
+                f"stage '{self.stage}': loss or weights are not finite (NaN) at step {NEVER - alarm} ({good}); "
                 "try a smaller lr, trainer.gradient_clip or trainer.precision=32"
             )
+        if wish:
+            with disk_errors("a recovery checkpoint", self.path.parent):
+                trainer.save_checkpoint(self.path)  # on all ranks; the first one writes
+            self.saved_step = trainer.global_step
+            self._saved_at = time.monotonic()
+        if wish >= 2:
+            raise stopped(wish // 2, f"in stage '{self.stage}' at step {trainer.global_step}")
+
+    def _watch(self, trainer: L.Trainer, *tensors: Tensor) -> None:
+        if not self._alarm and not all(bool(tensor.isfinite().all()) for tensor in tensors):
+            self._alarm = NEVER - trainer.global_step
+
+
+class CheckpointFile(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it. Lightning's own way puts a copy in memory, one in /tmp."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        def write(draft: Path) -> None:
+            with draft.open("wb") as handle:
+                torch.save(checkpoint, handle)
+
+        write_atomically(Path(path), write)
+
+
+def recovery_checkpoint(folder: Path, stage: str, key: str) -> Path | None:
+    """The recovery checkpoint that an interrupted run left in a working folder.
+
+    Raises:
+        UserError: it can't be read, or another stage left it.
+    """
+    path = folder / RECOVERY
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        owner = content.get("lab", {})
+    except Exception as error:  # of many types: pickle, zip archive, file system
+        problem = f"can't be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+    else:
+        if owner.get("key") == key:
+            return path
+        problem = f"is of another stage: '{owner.get('stage', 'unknown')}' with key {owner.get('key', 'unknown')}"
+    raise UserError(
+        f"stage '{stage}' (key {key}): its recovery checkpoint {path} {problem}; "
+        "delete that file and run the same command again to train this stage from its start"
+    )
 
 
 class Reseed(L.Callback):
@@ -220,20 +267,23 @@ class StopBetweenBatches(L.Callback):
     def __init__(self, stage: str):
         self.stage = stage
 
+    def on_validation_start(self, *_: Any) -> None:
+        STOP.listen()
+
     def on_test_start(self, *_: Any) -> None:
         STOP.listen()
 
-    on_predict_start = on_validation_start = on_test_start
+    def on_predict_start(self, *_: Any) -> None:
+        STOP.listen()
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        STOP.obey(f"in stage '{self.stage}'")
 
     def on_test_batch_end(self, *_: Any) -> None:
-        if STOP.signum:
-            raise Interrupted(STOP.signum, f"stopped in stage '{self.stage}'; the same command goes on from there")
+        STOP.obey(f"in stage '{self.stage}'")
 
-    on_predict_batch_end = on_test_batch_end
-
-    def on_validation_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if not trainer.fit_loop.restarting and trainer.state.fn != "fit":
-            self.on_test_batch_end()
+    def on_predict_batch_end(self, *_: Any) -> None:
+        STOP.obey(f"in stage '{self.stage}'")
 
 
 def save_weights(path: Path, module: torch.nn.Module) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import resource
 import shutil
@@ -31,12 +32,23 @@ from lab.stages.graph import WEIGHTS_ROLE, Node
 from lab.stages.module import StageModule
 from lab.stages.predictions import PredictionWriter
 from lab.stages.progress import Progress
-from lab.stages.recovery import RECOVERY, Curves, Recovery, Reseed, Selection, StopBetweenBatches, save_weights
+from lab.stages.recovery import (
+    CheckpointFile,
+    Curves,
+    Recovery,
+    Reseed,
+    Selection,
+    StopBetweenBatches,
+    recovery_checkpoint,
+    save_weights,
+)
 from lab.stages.seeds import derive
 from lab.stages.store import Store, now
 from lab.stages.world import World, agree, barrier
 
 OUTPUT = "output"
+SPENT = "spent.json"
+"""Seconds that interrupted runs of a stage took, in its working folder."""
 
 
 def run_stage(node: Node, inputs: Mapping[str, Artefact], store: Store, world: World, *, label: str = "") -> Artefact:
@@ -46,6 +58,7 @@ def run_stage(node: Node, inputs: Mapping[str, Artefact], store: Store, world: W
 
     Raises:
         StageFailed: diverged loss, full disk. Interrupted: after SIGINT or SIGTERM. Both leave what is needed to go on.
+        UserError: no such split, weights that don't fit, a damaged recovery checkpoint, no GPU.
     """
     stage = node.stage
     assert node.key is not None and stage.module is not None and stage.data is not None and stage.trainer is not None
@@ -58,9 +71,13 @@ def run_stage(node: Node, inputs: Mapping[str, Artefact], store: Store, world: W
         _seed_everything(derive(seed, "initialisation"))
         module = _module(node, data, inputs, seed)
         trainer_config = stage.trainer
-        earlier = json.loads((work / "spent.json").read_text()) if (work / "spent.json").exists() else 0.0
+        earlier = json.loads((work / SPENT).read_text()) if (work / SPENT).exists() else 0.0
+        if trainer_config.compile:
+            module.compile()
+        if trainer_config.channels_last:
+            module.to(memory_format=torch.channels_last)
         try:
-            with _output(work, world) as output:
+            with _output(work, world) as output, disk_errors("an artefact", store.root):
                 if stage.verb == "fit":
                     _fit(node, trainer_config, module, data, work, output, world, label)
                 elif stage.verb == "predict":
@@ -82,18 +99,21 @@ def run_stage(node: Node, inputs: Mapping[str, Artefact], store: Store, world: W
                             "environment": environment(),
                         },
                     }
-                    with disk_errors("an artefact", store.root):
-                        store.publish(node.key, output, manifest)
+                    store.publish(node.key, output, manifest)
         except BaseException:
             if world.is_first and work.exists():
-                # So that the time ledger of a resumed stage counts all of its time.
-                with_time = json.dumps(earlier + time.monotonic() - clock)
-                (work / "spent.json").write_text(with_time)
+                # So that the time ledger of a resumed stage counts all of its time; a full disk may be why we are here.
+                with suppress(OSError):
+                    write_json(work / SPENT, earlier + time.monotonic() - clock)
             raise
     barrier(world)
     artefact = store.get(node.key)
     assert artefact is not None
     return artefact
+
+
+PRECISION: dict[str, Any] = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
+"""Lightning's names of `TrainerConfig.precision`."""
 
 
 def make_trainer(
@@ -107,13 +127,14 @@ def make_trainer(
         accelerator = "gpu" if torch.cuda.is_available() else "cpu"
     return L.Trainer(
         accelerator="cuda" if accelerator == "gpu" else "cpu",
-        devices=config.devices if world.size > 1 else 1,
+        devices=world.size // config.nodes if world.size > 1 else 1,
         num_nodes=config.nodes if world.size > 1 else 1,
         strategy=DDPStrategy() if world.size > 1 else "auto",
-        precision={"32": "32-true", "64": "64-true"}.get(config.precision, config.precision),  # type: ignore[arg-type]
+        precision=PRECISION[config.precision],
         callbacks=callbacks,
         logger=False,
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(callback, Recovery) for callback in callbacks),
+        plugins=[CheckpointFile()],
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -135,8 +156,15 @@ def _fit(
     label: str,
 ) -> None:
     assert node.key is not None
-    data.train_weights = module.sampling_weights(*data.labels_and_groups()) if _weighs(module) else None
-    validates = config.validate_every > 0 and data.has_split("val") and hasattr(module, "validation_step")
+    checkpoint = recovery_checkpoint(work, node.name, node.key)
+    if _is_overridden(module, "sampling_weights"):
+        data.train_weights = module.sampling_weights(*data.labels_and_groups())
+    validates = config.validate_every > 0 and data.has_split("val") and _is_overridden(module, "validation_step")
+    if config.monitor and not validates:
+        raise UserError(
+            f"stage '{node.name}': monitor '{config.monitor}' would never be measured: "
+            "it needs a validation split, a module that validates, and trainer.validate_every above 0"
+        )
     curves = Curves(work, config.log_every, world)
     selection = Selection(work, config, world)
     trainer = make_trainer(
@@ -158,12 +186,7 @@ def _fit(
         check_val_every_n_epoch=config.validate_every if validates else None,
         limit_val_batches=1.0 if validates else 0,
     )
-    if config.compile:
-        module.compile()
-    if config.channels_last:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    recovery = work / RECOVERY
-    trainer.fit(module, datamodule=data, ckpt_path=recovery if recovery.exists() else None, weights_only=True)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if not world.is_first:
         return
     if config.select == "best" and selection.best is not None:
@@ -174,11 +197,16 @@ def _fit(
         shutil.copyfile(work / CURVES, output / CURVES)
     kept_step = selection.best_step if config.select == "best" else trainer.global_step
     progress = {"steps": trainer.global_step, "epochs": trainer.current_epoch, "kept_step": kept_step}
-    write_json(output / METRICS, {**selection.metrics, **progress})
+    _write_metrics(output, {**selection.metrics, **progress})
 
 
-def _weighs(module: StageModule) -> bool:
-    return type(module).sampling_weights is not StageModule.sampling_weights
+def _is_overridden(module: StageModule, method: str) -> bool:
+    return getattr(type(module), method) is not getattr(StageModule, method)
+
+
+def _write_metrics(output: Path, metrics: Mapping[str, float]) -> None:
+    # JSON has no NaN; `Artefact.metrics` reads null as NaN.
+    write_json(output / METRICS, {name: value if math.isfinite(value) else None for name, value in metrics.items()})
 
 
 def _predict(
@@ -202,13 +230,12 @@ def _predict(
     if not world.is_first:
         return
     table = writer.merged(rows)
-    with disk_errors("a table", output):
-        save_file(table, output / TABLE)
+    save_file(table, output / TABLE)
     names = list(data.names(data.eval_split))
     if names:
         write_json(output / "names.json", names)
     summary = module.summarise(table, names)
-    write_json(output / METRICS, summary.metrics)
+    _write_metrics(output, summary.metrics)
     _save_pictures(output, summary.pictures)
 
 
@@ -228,8 +255,7 @@ def _evaluate(
     run = trainer.test if verb == "test" else trainer.validate
     run(module, datamodule=data, verbose=False)
     if world.is_first:
-        metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        write_json(output / METRICS, metrics)
+        _write_metrics(output, {name: float(value) for name, value in trainer.callback_metrics.items()})
 
 
 def _save_pictures(output: Path, pictures: Mapping[str, Any]) -> None:
@@ -271,9 +297,8 @@ def _module(node: Node, data: LabDataModule, inputs: Mapping[str, Artefact], see
     component = registry.get("module", stage.module.name)
     module: StageModule = component.target_class()(stage.module.options, data.facts, inputs)
     module.seed = derive(seed, "sampling")
-    dataset = getattr(data, "dataset", None)
-    if dataset is not None and hasattr(module, "read_bias"):
-        module.read_bias = dataset.read_bias
+    if hasattr(module, "read_bias") and hasattr(data, "read_bias"):
+        module.read_bias = data.read_bias
     if WEIGHTS_ROLE in inputs:
         _load_weights(module, inputs[WEIGHTS_ROLE], node.name)
     return module
@@ -332,14 +357,19 @@ def quiet_lightning() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        for text in (".*does not have many workers.*", ".*dataloader is not resumable.*", ".*GPU available but not used.*",
-                     ".*loggers.*", ".*in eval mode at the start of training.*", ".*sync_dist=True.*",
-                     ".*lr_scheduler.step.*", ".*LeafSpec.*"):
-            warnings.filterwarnings("ignore", message=text)
+        for text in (
+            "does not have many workers",
+            "dataloader is not resumable",
+            "GPU available but not used",
+            "loggers",
+            "in eval mode at the start of training",
+            "sync_dist=True",
+            "lr_scheduler.step",
+            "LeafSpec",
+        ):
+            warnings.filterwarnings("ignore", message=f".*{text}.*")
         try:
             yield
         finally:
             for logger, level in zip(loggers, before, strict=True):
                 logger.setLevel(level)
-
-

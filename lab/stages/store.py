@@ -49,21 +49,17 @@ class Store:
 
     @contextmanager
     def lock(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the right to compute a stage. `waiting` is called once when another process holds it."""
+        """Hold the right to compute a stage. While another process holds it, `waiting` is called about once a second;
+        it may raise to give up."""
         path = self.root / "locks" / key
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0.1)
-        except Timeout:
-            waiting()
-            while True:
-                # Short attempts, so that a signal handler that raises is heard.
-                try:
-                    lock.acquire(timeout=1.0)
-                    break
-                except Timeout:
-                    continue
+        while True:
+            try:
+                lock.acquire(timeout=1.0)
+                break
+            except Timeout:
+                waiting()
         try:
             yield
         finally:

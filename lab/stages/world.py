@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from tempfile import TemporaryFile
 from typing import Any
 
 from lab.errors import UserError
@@ -33,14 +35,18 @@ class World:
 
 
 def started_by_launcher() -> bool:
-    """Whether torchrun, srun or `launch` below started this process as one of several."""
-    return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
+    """Whether torchrun, srun or `launch` below started this process as one of several.
+
+    SLURM_NTASKS would not do: a batch script has it, too, without being one of those tasks.
+    """
+    return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
 
 
 def launch(processes: int, command: Sequence[str]) -> int:
     """Run `command` once per device on this machine, wired as torchrun wires it, and return its exit status.
 
-    Signals are handed on; when one process fails, the others are ended.
+    Signals are handed on; when one process fails, the others are ended and its status is the result. Only rank 0 talks
+    to the terminal; what another one had to say is shown when that one failed for a reason of its own.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -53,34 +59,49 @@ def launch(processes: int, command: Sequence[str]) -> int:
         "LOCAL_WORLD_SIZE": str(processes),
         "GROUP_RANK": "0",
     }
-    children = [
-        subprocess.Popen([*command], env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(processes)
-    ]
+    with ExitStack() as stack:
+        said = [None, *(stack.enter_context(TemporaryFile()) for _ in range(1, processes))]
+        children = [
+            subprocess.Popen(
+                [*command],
+                env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                stderr=said[rank],
+            )
+            for rank in range(processes)
+        ]
 
-    def hand_on(signum: int, _: Any) -> None:
-        for child in children:
-            if child.poll() is None:
-                child.send_signal(signum)
+        def hand_on(signum: int, _: Any) -> None:
+            for child in children:
+                if child.poll() is None:
+                    child.send_signal(signum)
 
-    before = {signum: signal.signal(signum, hand_on) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        while any(child.poll() is None for child in children):
-            failed = [child for child in children if child.poll() not in (None, 0)]
-            if failed:
-                _end([child for child in children if child.poll() is None])
-            time.sleep(0.05)
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-    statuses = [child.returncode for child in children]
-    # Rank 0 tells the user; a rank that was killed has a negative status.
-    worst = statuses[0] or next((status for status in statuses if status), 0)
-    return 128 - worst if worst < 0 else worst
+        before = {signum: signal.signal(signum, hand_on) for signum in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while not (failed := _failed(children)) and any(child.returncode is None for child in children):
+                time.sleep(0.05)
+            _end(children)
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+        # Those that lost their peer fail soon after it, with an internal error (status 1).
+        first = min(failed, key=lambda rank: (children[rank].returncode == 1, rank), default=0)
+        status, words = children[first].returncode, said[first]
+        if words is not None and (status != children[0].returncode or status == 1):
+            words.seek(0)
+            sys.stderr.write(words.read().decode(errors="replace"))
+    if status < 0:
+        name = signal.Signals(-status).name
+        print(f"lab: error: process {first} of {processes} was ended by {name}", file=sys.stderr)
+    return 128 - status if status < 0 else int(status)
+
+
+def _failed(children: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+    """Ranks that ended with an error so far."""
+    return [rank for rank, child in enumerate(children) if child.poll()]
 
 
 def _end(children: Sequence[subprocess.Popen[bytes]], patience: float = 20.0) -> None:
-    """Give the others time to stop by themselves (they got the same signal, or lost their peer), then kill."""
+    """Give those that still run time to stop by themselves (they got the same signal or lost their peer), then kill."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline and any(child.poll() is None for child in children):
         time.sleep(0.05)
@@ -98,10 +119,11 @@ def join(devices: int, nodes: int) -> World:
     """
     if not started_by_launcher():
         return World()
-    from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-    environment = TorchElasticEnvironment() if "TORCHELASTIC_RUN_ID" in os.environ else SLURMEnvironment(auto_requeue=False)
-    assert not isinstance(environment, LightningEnvironment)
+    torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    environment = TorchElasticEnvironment() if torchrun else SLURMEnvironment(auto_requeue=False)
     world = World(environment.global_rank(), environment.local_rank(), environment.world_size())
     if world.size != devices * nodes:
         raise UserError(

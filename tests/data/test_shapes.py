@@ -35,18 +35,18 @@ def test_splits_have_the_shape_and_the_bias_that_was_asked_for(shapes):
 def test_bias_is_read_off_exactly(shapes):
     for name in ("train", "val", "test"):
         images = shapes.split(name)
-        assert (shapes.read_bias(images.images) == images.bias).all()
+        assert (shapes.read_bias(images.images, shapes.config) == images.bias).all()
 
 
 def test_bias_is_read_off_blurred_and_noisy_images(shapes):
     images = shapes.split("test")
     blurred = np.stack([np.asarray(Image.fromarray(i).filter(ImageFilter.GaussianBlur(1.5))) for i in images.images])
     noisy = np.clip(blurred + np.random.default_rng(0).normal(0, 25, blurred.shape), 0, 255).astype(np.uint8)
-    assert (shapes.read_bias(noisy) == images.bias).mean() > 0.97
+    assert (shapes.read_bias(noisy, shapes.config) == images.bias).mean() > 0.97
 
 
 def test_a_grey_image_has_no_bias(shapes):
-    assert shapes.read_bias(np.full((2, 20, 20, 3), 128, dtype=np.uint8)).tolist() == [-1, -1]
+    assert shapes.read_bias(np.full((2, 20, 20, 3), 128, dtype=np.uint8), shapes.config).tolist() == [-1, -1]
 
 
 def test_images_depend_on_the_options_and_nothing_else(shapes):

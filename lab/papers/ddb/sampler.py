@@ -36,7 +36,7 @@ class SamplerModule(StageModule):
     """
 
     config: SamplerConfig
-    read_bias: Callable[[np.ndarray], np.ndarray] | None = None
+    read_bias: Callable[[np.ndarray], np.ndarray | None] | None = None
     """Bias attribute (n,) of uint8 images (n, h, w, c), -1 where none fits; set by the runner where the data has it."""
 
     def __init__(self, config: SamplerConfig, facts: Facts, inputs: Mapping[str, Artefact] | None = None):
@@ -85,8 +85,9 @@ class SamplerModule(StageModule):
         images = table["image"].movedim(1, 3).numpy()
         labels = table["label"].numpy()
         metrics: dict[str, float] = {}
-        if self.read_bias is not None and self.facts.aligned.size:
-            metrics = alignment(self.read_bias(images), labels, self.facts)
+        bias = self.read_bias(images) if self.read_bias is not None and self.facts.aligned.size else None
+        if bias is not None:
+            metrics = alignment(bias, labels, self.facts)
         return Summary(metrics, {"samples.png": class_grid(images, labels, self.facts.num_classes)})
 
 

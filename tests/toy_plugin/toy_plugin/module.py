@@ -35,8 +35,12 @@ class Plane(LabDataModule):
     def __init__(self, config, loading, inputs=None):
         super().__init__(config, loading, inputs)
         sizes = {"train": config.rows, "val": config.rows // 2 + 1, "test": config.rows // 2 + 3}
-        self._rows = {name: PointRows(size, config.width, config.seed + i) for i, (name, size) in enumerate(sizes.items())}
-        self.facts = Facts(("y",), (), np.zeros((0, 0), bool), (1, 1, config.width), sizes, np.zeros(1, int), np.zeros(0, int))
+        self._rows = {
+            name: PointRows(size, config.width, config.seed + i) for i, (name, size) in enumerate(sizes.items())
+        }
+        self.facts = Facts(
+            ("y",), (), np.zeros((0, 0), bool), (1, 1, config.width), sizes, np.zeros(1, int), np.zeros(0, int)
+        )
 
     def rows(self, split):
         return self._rows[split]
