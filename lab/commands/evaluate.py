@@ -48,15 +48,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def tests_of(experiment: Experiment, split: str, chosen: list[str] | None) -> dict[str, StageConfig]:
-    """Test stages on a split, by name: one for each model that the experiment tests, or for the chosen ones."""
-    tested = {stage.weights: stage for stage in experiment.stages.values() if stage.verb == "test" and stage.weights}
+    """The experiment's test stages, by name, on a split; those of the chosen models only, where some are."""
+    tested = {name: stage for name, stage in experiment.stages.items() if stage.verb == "test" and stage.weights}
+    models = list(dict.fromkeys(str(stage.weights) for stage in tested.values()))
     if not tested:
         raise UserError(f"{experiment.name} has no test stage, so there is nothing to evaluate")
-    for name in chosen or []:
-        if name not in tested:
-            raise UserError(f"'{name}' is not a tested model of {experiment.name}; there are: {', '.join(tested)}")
+    for model in chosen or []:
+        if model not in models:
+            raise UserError(f"'{model}' is not a tested model of {experiment.name}; there are: {', '.join(models)}")
     return {
-        f"{model}@{split}": replace(stage, split=split)  # type: ignore[arg-type]
-        for model, stage in tested.items()
-        if not chosen or model in chosen
+        f"{name}@{split}": replace(stage, split=split, title=stage.title or name.replace("_", " "))  # type: ignore[arg-type]
+        for name, stage in tested.items()
+        if not chosen or stage.weights in chosen
     }

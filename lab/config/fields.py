@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -15,6 +16,21 @@ def option(default: Any = dataclasses.MISSING, help: str = "", *, factory: Any =
 def runtime(default: Any = dataclasses.MISSING, help: str = "", *, factory: Any = dataclasses.MISSING) -> Any:
     """A field that says where or how fast something runs, never what comes out: left out of artefact keys."""
     return dataclasses.field(default=default, default_factory=factory, metadata={"help": help, "runtime": True})
+
+
+def file_option(default: Any = dataclasses.MISSING, help: str = "") -> Any:
+    """A field that may name a file: where it does, the file's content is part of artefact keys, not only its name."""
+    return dataclasses.field(default=default, metadata={"help": help, "file": True})
+
+
+def named_files(config: Any) -> Iterator[Path]:
+    """The existing files that the `file_option` fields of a dataclass tree name."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from named_files(value)
+        elif field.metadata.get("file") and isinstance(value, str) and Path(value).expanduser().is_file():
+            yield Path(value).expanduser()
 
 
 @runtime_checkable

@@ -10,6 +10,7 @@ from lab.config.fields import option
 
 SamplerName = Literal["ddpm", "ddim", "dpmpp_2m"]
 ScheduleName = Literal["linear", "cosine"]
+Prediction = Literal["epsilon", "v"]
 
 
 @dataclass

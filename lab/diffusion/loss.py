@@ -1,4 +1,4 @@
-"""The training objective: predict the noise, sometimes without being told the class."""
+"""The training objective: predict the noise or the velocity, sometimes without being told the class."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def noise_loss(
     *,
     published_batch: int | None = None,
 ) -> Tensor:
-    """Squared error of the predicted noise (Ho et al. 2020, eq. 14), a scalar.
+    """Squared error of what the network predicts, a scalar: the noise (Ho et al. 2020, eq. 14), or with a scheduler for
+    `v` the velocity sqrt(abar) noise - sqrt(1 - abar) x0 (Salimans and Ho 2022).
 
     Args:
         model: called as `model(x_t, t, class_labels=...).sample`.
@@ -34,7 +35,9 @@ def noise_loss(
             batch^2 in place of their mean. The mean over devices of what each returns is the loss of the global batch.
     """
     predicted: Tensor = model(scheduler.add_noise(x0, noise, t), t, class_labels=class_embedding(labels, drop)).sample
-    squared = (predicted - noise).square()
+    velocity = scheduler.config["prediction_type"] == "v_prediction"
+    target: Tensor = scheduler.get_velocity(x0, noise, t) if velocity else noise
+    squared = (predicted - target).square()
     if published_batch is None:
         return squared.mean()
     return squared.sum() / (len(x0) * published_batch)

@@ -9,6 +9,7 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
+from lab.diffusion.config import Prediction
 from lab.diffusion.guidance import guided_noise
 from lab.diffusion.schedules import Scheduler
 
@@ -23,6 +24,7 @@ def sample(
     shape: tuple[int, int, int],
     generators: Sequence[torch.Generator],
     clip: bool = True,
+    prediction: Prediction = "epsilon",
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Images (B, *shape) in [-1, 1], one for each of `labels`.
@@ -39,6 +41,7 @@ def sample(
         shape: (C, H, W).
         generators: B of them.
         clip: keep the denoised image in [-1, 1] at every step; without, only what comes out (as DDB's code does).
+        prediction: what the network was trained to predict. Guidance is linear, and so the same for both.
         progress: called with (steps done, steps).
 
     Raises:
@@ -53,7 +56,7 @@ def sample(
     x: Tensor = randn_tensor((len(labels), *shape), generator=rows, device=parameter.device, dtype=parameter.dtype)
     for done, step in enumerate(plan, start=1):
         t = torch.full_like(labels, step)
-        denoised = denoise(scheduler, x, step, guided_noise(model, x, t, labels, guidance_scale))
+        denoised = denoise(scheduler, x, step, guided_noise(model, x, t, labels, guidance_scale), prediction)
         if clip:
             denoised = denoised.clamp(-1, 1)
         x = scheduler.step(denoised, step, x, generator=rows, return_dict=False)[0]
@@ -62,10 +65,15 @@ def sample(
     return x.clamp(-1, 1)
 
 
-def denoise(scheduler: Scheduler, x: Tensor, step: int, eps: Tensor) -> Tensor:
-    """The image x_0 that the noisy `x` of time step `step` has with the noise `eps`, in the type of `x`."""
+def denoise(
+    scheduler: Scheduler, x: Tensor, step: int, predicted: Tensor, prediction: Prediction = "epsilon"
+) -> Tensor:
+    """The image x_0 of the noisy `x` of time step `step`, given its noise or its velocity, in the type of `x`."""
     kept = float(scheduler.alphas_cumprod[step])
-    return (x - math.sqrt(1 - kept) * eps.to(x.dtype)) / math.sqrt(kept)
+    predicted = predicted.to(x.dtype)
+    if prediction == "v":
+        return math.sqrt(kept) * x - math.sqrt(1 - kept) * predicted
+    return (x - math.sqrt(1 - kept) * predicted) / math.sqrt(kept)
 
 
 def to_uint8(images: Tensor) -> Tensor:

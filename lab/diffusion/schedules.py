@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 
-from lab.diffusion.config import SamplerName, ScheduleName
+from lab.diffusion.config import Prediction, SamplerName, ScheduleName
 
 Scheduler: TypeAlias = DDPMScheduler | DPMSolverMultistepScheduler
 
@@ -43,9 +43,10 @@ def noise_variances(
     return [float(beta) for beta in np.linspace(beta_start * scale, beta_end * scale, timesteps)]
 
 
-def noise_scheduler(variances: list[float]) -> DDPMScheduler:
-    """The forward process, for training: `scheduler.add_noise(x0, noise, t)`."""
-    return DDPMScheduler(len(variances), trained_betas=variances)
+def noise_scheduler(variances: list[float], prediction: Prediction = "epsilon") -> DDPMScheduler:
+    """The forward process, for training: `scheduler.add_noise(x0, noise, t)`, and what the network predicts of it."""
+    kind = {"epsilon": "epsilon", "v": "v_prediction"}[prediction]
+    return DDPMScheduler(len(variances), trained_betas=variances, prediction_type=kind)
 
 
 def build_sampler(name: SamplerName, variances: list[float], steps: int | None = None) -> Scheduler:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import env, registry
-from lab.config.fields import as_plain
+from lab.config.fields import as_plain, named_files
 from lab.config.schema import ComponentChoice, Experiment, StageConfig
 from lab.data.prepare import prepared, stand_in_folder
 from lab.errors import DataError
@@ -138,7 +138,9 @@ def _material(
 
 def _component(kind: registry.Kind, choice: ComponentChoice) -> dict[str, Any]:
     options = as_plain(choice.options, keep_runtime=False)
-    return {"name": choice.name, "version": registry.get(kind, choice.name).version, "options": options}
+    version = registry.get(kind, choice.name).version
+    files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in named_files(choice.options)]
+    return {"name": choice.name, "version": version, "options": options, **({"files": files} if files else {})}
 
 
 def _fingerprint(path: str, options: Any, store: Store, prepare: bool) -> str | None:

@@ -9,6 +9,7 @@ from lab.config.build import build_options
 from lab.data.base import Facts
 from lab.errors import UserError
 from lab.stages.artefact import WEIGHTS, Artefact
+from lab.stages.graph import WEIGHTS_ROLE
 from lab.stages.module import StageModule
 
 
@@ -37,6 +38,8 @@ def build_module(artefact: Artefact, facts: Facts) -> StageModule:
             f"this is version {component.version}: train it again with `lab fit`"
         )
     config = build_options("module", component.name, stage["module"]["options"])
+    # Under its own role `weights`, the module knows that it needs no other pretrained ones.
     siblings = {role: Artefact(artefact.path.parent / key) for role, key in stage["inputs"].items()}
+    siblings[WEIGHTS_ROLE] = artefact
     module: StageModule = component.target_class()(config, facts, siblings)
     return module

@@ -83,8 +83,8 @@ class Curves(L.Callback):
 class Selection(L.Callback):
     """Keeps the weights that the stage hands on, and stops a fit that no longer improves. Sees validation alone."""
 
-    def __init__(self, folder: Path, trainer: TrainerConfig, world: World):
-        self.folder, self.config, self.world = folder, trainer, world
+    def __init__(self, folder: Path, trainer: TrainerConfig, stage: str, world: World):
+        self.folder, self.config, self.stage, self.world = folder, trainer, stage, world
         self.best: float | None = None
         self.best_step = 0
         self.metrics: dict[str, float] = {}
@@ -137,7 +137,8 @@ class Selection(L.Callback):
         if monitor is None:
             return
         if monitor not in found:
-            raise StageFailed(f"monitor '{monitor}' is not among the validation metrics: {', '.join(sorted(found))}")
+            known = ", ".join(sorted(found)) or "there are none"
+            raise StageFailed(f"stage '{self.stage}': monitor '{monitor}' is no validation metric; known: {known}")
         sign = 1 if self.config.mode == "max" else -1
         if self.best is None or math.isnan(self.best) or sign * found[monitor] > sign * self.best:
             self.best, self.best_step, self.without_gain = found[monitor], trainer.global_step, 0
@@ -217,7 +218,7 @@ class Recovery(Checkpoint):
 
 
 class CheckpointFile(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it. Lightning's own way puts a copy in memory, one in /tmp."""
+    """Writes a checkpoint beside its place and renames it; Lightning's way needs a copy in memory and one in /tmp."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         def write(draft: Path) -> None:

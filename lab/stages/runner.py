@@ -160,13 +160,13 @@ def _fit(
     if _is_overridden(module, "sampling_weights"):
         data.train_weights = module.sampling_weights(*data.labels_and_groups())
     validates = config.validate_every > 0 and data.has_split("val") and _is_overridden(module, "validation_step")
-    if config.monitor and not validates:
+    if not validates and (config.select == "best" or config.patience is not None):
         raise UserError(
             f"stage '{node.name}': monitor '{config.monitor}' would never be measured: "
             "it needs a validation split, a module that validates, and trainer.validate_every above 0"
         )
     curves = Curves(work, config.log_every, world)
-    selection = Selection(work, config, world)
+    selection = Selection(work, config, node.name, world)
     trainer = make_trainer(
         config,
         world,
@@ -196,7 +196,9 @@ def _fit(
     if (work / CURVES).exists():
         shutil.copyfile(work / CURVES, output / CURVES)
     kept_step = selection.best_step if config.select == "best" else trainer.global_step
-    progress = {"steps": trainer.global_step, "epochs": trainer.current_epoch, "kept_step": kept_step}
+    # `processed`, as `trainer.current_epoch` is one short in a run that was killed just before this line and resumed.
+    epochs: int = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+    progress = {"steps": trainer.global_step, "epochs": epochs, "kept_step": kept_step}
     _write_metrics(output, {**selection.metrics, **progress})
 
 

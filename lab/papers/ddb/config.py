@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lab.config.fields import option
-from lab.diffusion.config import SamplerName, ScheduleName, UNetConfig
+from lab.diffusion.config import Prediction, SamplerName, ScheduleName, UNetConfig
 
 
 @dataclass
@@ -18,6 +18,9 @@ class DiffusionConfig:
     schedule: ScheduleName = option("linear", "linear (DDB) or cosine (ours)")
     beta_start: float = option(1e-4, "first noise variance of the linear schedule at T = 1000 (authors' code)")
     beta_end: float = option(0.02, "last one, at T = 1000; DDB: .028 (derived code) or .02 (unverified)")
+    prediction: Prediction = option(
+        "epsilon", "epsilon (DDB), or v (ours), which gets the colours of small, short-trained models right"
+    )
     label_drop: float = option(0.1, "probability of training without the class (derived code)")
     published: bool = option(
         False,

@@ -48,7 +48,7 @@ class DiffusionModule(StageModule):
         except ValueError as error:
             raise UserError(f"diffusion: {error}") from None
         self.ema: AveragedModel | None = None if config.ema is None else averaged(self.unet, config.ema)
-        self.noising = noise_scheduler(self.variances)
+        self.noising = noise_scheduler(self.variances, config.prediction)
         self.val_loss = MeanMetric()
 
     def network(self, ema: bool = True) -> UNet2DModel:

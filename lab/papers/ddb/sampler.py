@@ -52,6 +52,7 @@ class SamplerModule(StageModule):
             self.scheduler = build_sampler(config.sampler, model.variances, config.steps)
         except ValueError as error:
             raise UserError(f"ddb_sampler: {error}") from None
+        self.prediction = model.config.prediction
         # Named as in the diffusion module, so that its weights fit this module, too.
         self.unet, self.ema = model.unet, model.ema
         self.requires_grad_(False)
@@ -73,6 +74,7 @@ class SamplerModule(StageModule):
             shape=self.facts.image_shape,
             generators=self.row_generators("sample", batch.index),
             clip=self.config.clip,
+            prediction=self.prediction,
         )
         return {"index": batch.index, "label": batch.label, "image": to_uint8(images)}
 
