@@ -1,7 +1,7 @@
 # Everything that is done often. `make` alone lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench pages clean
 # Imports are cached even where the surrounding machine turns that off: importing torch twice as fast is worth it.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -25,6 +25,10 @@ lint: .venv/installed  ## ruff and mypy
 
 bench: .venv/installed  ## benchmarks, each printing a ratio
 	.venv/bin/python -m benchmarks.overhead
+	.venv/bin/python -m benchmarks.sampling
+
+pages: .venv/installed  ## the generated parts of the README and of the papers' pages, from experiments/results/
+	.venv/bin/python -m lab.reports.pages
 
 clean:  ## remove the environment and caches; runs and data stay
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

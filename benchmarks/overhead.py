@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import platform
 import statistics
 import sys
 import time
@@ -37,6 +36,7 @@ from lab.data.shapes import ShapesConfig
 from lab.diffusion.loss import drop_mask, noise_loss
 from lab.papers.ddb.diffusion import DiffusionModule, lr_factor, to_signed
 from lab.papers.debiasing.classifier import Classifier
+from lab.stages.environment import environment
 from lab.stages.graph import plan
 from lab.stages.runner import run_stage
 from lab.stages.store import Store
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     device = torch.device("cuda" if options.accelerator == "gpu" else "cpu")
     found: dict[str, Any] = {
         "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor(),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else environment()["cpu"],
         "threads": torch.get_num_threads(),
         "batch_size": BATCH,
         "image_size": 32,

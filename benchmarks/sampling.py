@@ -17,7 +17,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import diffusers
 import numpy as np
@@ -217,7 +217,7 @@ def measure(
 
 def aligned_share(dataset: Shapes | BiasedMnist, images: np.ndarray, labels: np.ndarray) -> float:
     """Share of all images whose readable bias attribute is the one of their class."""
-    bias = type(dataset).read_bias(images, dataset.config)
+    bias = dataset.read_bias(images, cast(Any, dataset.config))
     return float(((bias >= 0) & dataset.aligned[labels, np.maximum(bias, 0)]).mean())
 
 

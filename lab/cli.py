@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from lab import __version__, env
-from lab.errors import LabError, UserError, did_you_mean
+from lab.errors import Interrupted, LabError, UserError, did_you_mean
 
 VERBS = {
     "list": "papers, experiments, data sets and modules; what is ready and what is missing",
@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + 13
     except KeyboardInterrupt:
         return 130
+    except Interrupted as stop:
+        print(f"lab: {stop}", file=sys.stderr)
+        return stop.exit_status
     except LabError as error:
         _say(error, str(error).splitlines())
         return error.exit_status

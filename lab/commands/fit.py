@@ -56,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
         record.finish("finished")
         if all(stage["state"] == "cached" for stage in record.content["stages"].values()):
             say(f"everything is cached; nothing was trained ({time.monotonic() - begun:.1f} s)")
-        from lab.reports import results_table, write_report
+        from lab.reports import claims_text, results_table, write_report
 
         report = write_report(record.path)
-        print(results_table(record.path).text())
+        print(f"{results_table(record.path).text()}\n\n{claims_text(record.path)}\n")
         print(f"run     {record.path}\nreport  {report}")
     return 0

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from lab import env
-    from lab.reports import claims, results_table, write_report
+    from lab.reports import claims_text, results_table, write_report
     from lab.stages.record import find_run
 
     found = [find_run(name, args.runs_dir or env.RUNS.path()) for name in args.runs]
@@ -24,7 +24,5 @@ def run(args: argparse.Namespace) -> int:
         if place:
             print()
         print(f"{path.name}\n\n{results_table(path).text()}\n")
-        for verdict in claims(path):
-            print(f"{verdict.outcome}: {verdict.claim.text} ({verdict.compared})")
-        print(f"report  {report}")
+        print(f"{claims_text(path)}\nreport  {report}")
     return 0

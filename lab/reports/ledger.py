@@ -52,6 +52,11 @@ def claims(run: Run | Path) -> list[Verdict]:
     return [_verdict(run, claim) for claim in run.claims]
 
 
+def claims_text(run: Run | Path) -> str:
+    """A line for each claim: outcome, text and the numbers; empty where the experiment makes none."""
+    return "\n".join(f"{verdict.outcome}: {verdict.claim.text} ({verdict.compared})" for verdict in claims(run))
+
+
 def is_cell(claim: Claim) -> bool:
     """Whether the claim is a number that somebody published, as opposed to a bound of our own or a comparison."""
     return claim.right is None and claim.value is not None and claim.provenance != "ours"

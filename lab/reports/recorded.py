@@ -1,11 +1,11 @@
-"""Recorded results: what finished runs of one experiment found, in one small file that is kept beside the experiments."""
+"""Recorded results: what finished runs of one experiment found, in one small file beside the experiments."""
 
 from __future__ import annotations
 
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def record(runs: Sequence[Run]) -> dict[str, Any]:
         "kind": first.kind,
         "profiles": first.record["profiles"],
         "headline": first.headline,
-        "claims": first.config["claims"],
+        "claims": [asdict(claim) for claim in first.claims],
         "config": first.config,
         "runs": entries,
     }
@@ -56,6 +56,7 @@ def _entry(run: Run) -> dict[str, Any]:
             "metrics": stage.metrics,
         }
         for stage in run.stages.values()
+        if stage.entry
     }
     return {
         "id": run.path.name,
@@ -165,16 +166,15 @@ class Recorded:
         minutes = statistics.fmean(entry["seconds"] for entry in self.runs) / 60
         machine = run["environment"]
         device = ", ".join(machine.get("gpus") or []) or f"{machine['cpu']}, {machine['cores']} cores"
-        kind = {"embedded": "synthetic data", "real": "real images", "paper-scale": "paper scale"}.get(self.kind, self.kind)
+        kinds = {"embedded": "synthetic data", "real": "real images", "paper-scale": "paper scale"}
+        kind = kinds.get(self.kind, self.kind)
         return f"{kind}; seeds {seeds}; {minutes:.0f} minutes a seed on {device}; commit {str(run['commit'])[:10]}"
 
 
 def _holds(claim: dict[str, Any], ours: float, bound: float) -> bool:
-    return {
-        ">=": ours >= bound,
-        "<=": ours <= bound,
-        "~=": abs(ours - bound) <= claim["margin"],
-    }[claim["relation"]]
+    if claim["relation"] == "~=":
+        return abs(ours - bound) <= float(claim["margin"])
+    return ours >= bound if claim["relation"] == ">=" else ours <= bound
 
 
 def mean_and_spread(name: str, values: Sequence[float]) -> str:
