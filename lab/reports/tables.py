@@ -125,8 +125,8 @@ def shown(name: str, value: float | None) -> str:
 
 
 def is_share(name: str) -> bool:
-    """Whether a metric of that name is a share of images, 0 to 1."""
-    return name.rsplit("/", 1)[-1].endswith(("accuracy", "share"))
+    """Whether a metric of that name is a share of images, 0 to 1: `test/accuracy`, `aligned_share/disc`, `group/0_1`."""
+    return any(part == "group" or part.endswith(("accuracy", "share")) for part in name.split("/"))
 
 
 def heading(name: str) -> str:

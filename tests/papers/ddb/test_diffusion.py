@@ -101,7 +101,9 @@ def test_losses_are_logged_and_validation_repeats() -> None:
     assert 0.2 < float(first) < 3 and float(trainer.callback_metrics["train/loss"]) > 0
     quiet = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
     for eval_batch_size in (4, 3, 10):
-        again = quiet.validate(module, RandomImages(Loading(eval_batch_size=eval_batch_size)), verbose=False)[0]
+        data = RandomImages(Loading(eval_batch_size=eval_batch_size))
+        data.eval_split = "val"
+        again = quiet.validate(module, data, verbose=False)[0]
         assert again["val/loss"] == pytest.approx(float(first), rel=1e-5), "every image counts once, whatever the batch"
 
 
