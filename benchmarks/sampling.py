@@ -37,7 +37,13 @@ from lab.diffusion.unet import build_unet
 from lab.stages.seeds import derive
 
 ANCESTRAL: tuple[SamplerName, int | None] = ("ddpm", None)
-FAST: tuple[tuple[SamplerName, int | None], ...] = (("dpmpp_2m", 20), ("dpmpp_2m", 25), ("ddim", 50))
+FAST: tuple[tuple[SamplerName, int | None], ...] = (
+    ("dpmpp_2m", 20),
+    ("dpmpp_2m", 25),
+    ("sde_dpmpp_2m", 20),
+    ("sde_dpmpp_2m", 25),
+    ("ddim", 50),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -97,6 +103,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--layers", type=int, default=1, help="residual blocks a level")
     add("--head-dim", type=int, default=16)
     add("--timesteps", type=int, default=1000)
+    add("--prediction", choices=("epsilon", "v"), default="v", help="what the network learns to predict")
     add("--guidance-scale", type=float, default=2.0)
     add("--train-steps", type=int, default=1500)
     add("--batch-size", type=int, default=64, help="in training")
@@ -137,7 +144,7 @@ def train(
     """The averaged model after `--train-steps`, and what training took."""
     pixels = torch.from_numpy(np.moveaxis(images, 3, 1).copy()).to(device)
     classes = torch.from_numpy(labels).to(device)
-    scheduler = noise_scheduler(noise_variances(options.timesteps))
+    scheduler = noise_scheduler(noise_variances(options.timesteps), options.prediction)
     generator = torch.Generator(device).manual_seed(derive(options.seed, "train"))
     ema = averaged(model, 0.999)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, weight_decay=1e-4)
@@ -192,6 +199,7 @@ def measure(
                 guidance_scale=options.guidance_scale,
                 shape=shape,
                 generators=generators,
+                prediction=options.prediction,
                 progress=lambda done, of: print(f"\r{name} {precision}: {done}/{of} ", end="", file=sys.stderr),
             )
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from lab.config.fields import option
 
-SamplerName = Literal["ddpm", "ddim", "dpmpp_2m"]
+SamplerName = Literal["ddpm", "ddim", "dpmpp_2m", "sde_dpmpp_2m"]
 ScheduleName = Literal["linear", "cosine"]
 Prediction = Literal["epsilon", "v"]
 

@@ -52,9 +52,11 @@ def noise_scheduler(variances: list[float], prediction: Prediction = "epsilon") 
 def build_sampler(name: SamplerName, variances: list[float], steps: int | None = None) -> Scheduler:
     """A reverse process of `steps` steps (None: all) for a network trained with the noise `variances`.
 
-    - `ddpm`: ancestral sampling with the posterior variance (Ho et al. 2020); it alone draws noise at each step;
+    - `ddpm`: ancestral sampling with the posterior variance (Ho et al. 2020); draws noise at each step;
     - `ddim`: deterministic DDIM (Song et al. 2021), which is DPM-Solver++ of order one (Lu et al. 2022);
-    - `dpmpp_2m`: DPM-Solver++ of order two, multistep.
+    - `dpmpp_2m`: DPM-Solver++ of order two, multistep, deterministic;
+    - `sde_dpmpp_2m`: its stochastic form, which draws noise at each step and so undoes errors of the network as
+      ancestral sampling does, in as few steps as `dpmpp_2m`.
 
     The last step goes to zero noise. Which time steps are visited is said by `spaced_timesteps`.
 
@@ -71,9 +73,9 @@ def build_sampler(name: SamplerName, variances: list[float], steps: int | None =
         scheduler = DPMSolverMultistepScheduler(
             total,
             trained_betas=variances,
-            solver_order={"ddim": 1, "dpmpp_2m": 2}[name],
+            solver_order=1 if name == "ddim" else 2,
             prediction_type="sample",
-            algorithm_type="dpmsolver++",
+            algorithm_type="sde-dpmsolver++" if name == "sde_dpmpp_2m" else "dpmsolver++",
             final_sigmas_type="zero",
         )
     scheduler.set_timesteps(timesteps=spaced_timesteps(variances, total if steps is None else steps))

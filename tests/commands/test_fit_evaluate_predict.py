@@ -124,7 +124,10 @@ def test_predict(lab, photos, tmp_path) -> None:
     before = (tmp_path / "out" / "predictions.csv").read_text()
     assert lab("predict", "shapes_small", "--input", str(photos), "--output", str(tmp_path / "out"))[0] == 0
     assert (tmp_path / "out" / "predictions.csv").read_text() == before
-    assert lab("predict", "shapes_small", "--stage", "amplifier", "--input", str(photos), "--output", str(tmp_path))[0] == 0
+    assert (
+        lab("predict", "shapes_small", "--stage", "amplifier", "--input", str(photos), "--output", str(tmp_path))[0]
+        == 0
+    )
     assert (tmp_path / "predictions.csv").read_text() != before
 
 

@@ -13,7 +13,8 @@ from lab.diffusion.average import averaged
 from lab.diffusion.config import PUBLISHED_UNET, UNetConfig
 from lab.diffusion.guidance import guided_noise
 from lab.diffusion.loss import drop_mask, noise_loss
-from lab.diffusion.schedules import noise_scheduler, noise_variances
+from lab.diffusion.sample import denoise
+from lab.diffusion.schedules import build_sampler, noise_scheduler, noise_variances
 from lab.diffusion.unet import build_unet, class_embedding, norm_groups
 
 TINY = UNetConfig(widths=(8, 16), attn_resolutions=(4,), head_dim=8)
@@ -111,6 +112,23 @@ def test_loss_is_the_mean_squared_error_of_the_noise(unet: UNet2DModel) -> None:
     predicted = unet(noisy, t, class_labels=torch.tensor([0, 2, 3, 0])).sample
     loss = noise_loss(unet, noise_scheduler(variances), x0, t, noise, labels, drop)
     torch.testing.assert_close(loss, nn.functional.mse_loss(predicted, noise), rtol=1e-4, atol=1e-6)
+
+
+def test_velocity_is_what_makes_the_image_and_the_noise(unet: UNet2DModel) -> None:
+    x0, t, noise, labels = loss_arguments()
+    variances = noise_variances(1000)
+    kept = torch.tensor(variances, dtype=torch.float64).neg().add(1).cumprod(0)[t].view(-1, 1, 1, 1)
+    noisy, velocity = kept.sqrt() * x0 + (1 - kept).sqrt() * noise, kept.sqrt() * noise - (1 - kept).sqrt() * x0
+    predicted = unet(noisy.float(), t, class_labels=labels + 1).sample
+    loss = noise_loss(unet, noise_scheduler(variances, "v"), x0, t, noise, labels)
+    torch.testing.assert_close(loss, nn.functional.mse_loss(predicted, velocity.float()), rtol=1e-4, atol=1e-6)
+    for name in ("ddpm", "dpmpp_2m"):
+        scheduler = build_sampler(name, variances)
+        for row, step in enumerate(t.tolist()):
+            by_velocity = denoise(scheduler, noisy[row], step, velocity[row], "v")
+            torch.testing.assert_close(by_velocity, x0[row].double(), rtol=1e-4, atol=1e-4)
+            by_noise = denoise(scheduler, noisy[row], step, noise[row].double())
+            torch.testing.assert_close(by_noise, x0[row].double(), rtol=1e-2, atol=1e-2)
 
 
 def test_published_loss_sums_and_divides_by_the_squared_batch(unet: UNet2DModel) -> None:

@@ -104,6 +104,8 @@ def test_impossible_numbers_of_steps_are_refused(steps: int) -> None:
         ("dpmpp_2m", 1000, 25, 0.03),
         ("dpmpp_2m", 1000, 20, 0.04),
         ("dpmpp_2m", 200, 20, 0.03),
+        ("sde_dpmpp_2m", 1000, 20, 0.05),
+        ("sde_dpmpp_2m", 200, 25, 0.04),
     ],
 )
 def test_samplers_reach_mean_and_spread_of_a_gaussian(
@@ -162,7 +164,7 @@ def test_first_order_is_ddim() -> None:
     torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "steps"), [("ddpm", None), ("ddim", 10), ("dpmpp_2m", 10)])
+@pytest.mark.parametrize(("name", "steps"), [("ddpm", None), ("ddim", 10), ("dpmpp_2m", 10), ("sde_dpmpp_2m", 10)])
 def test_images_do_not_depend_on_their_batch(name: str, steps: int | None) -> None:
     variances = noise_variances(40, 1e-4, 0.02)
     oracle = GaussianOracle(variances, [0.3, -0.3], std=0.3)

@@ -76,7 +76,12 @@ def test_the_initialisation_depends_on_the_seed_alone(done, two, tmp_path) -> No
 
 
 def test_run_time_options_do_not_change_what_comes_out(done, two, tmp_path) -> None:
-    options = ("trainer.workers=1", "trainer.log_every=1000", "trainer.recovery_seconds=1e9", "trainer.eval_batch_size=3")
+    options = (
+        "trainer.workers=1",
+        "trainer.log_every=1000",
+        "trainer.recovery_seconds=1e9",
+        "trainer.eval_batch_size=3",
+    )
     assert fit(tmp_path, *options, "stages.check.enabled=false", config=two) == 0
     assert artefact(tmp_path, "second").metrics == pytest.approx(artefact(done, "second").metrics, rel=1e-5)
     assert (artefact(tmp_path, "second").path / "weights.safetensors").read_bytes() == (
@@ -139,7 +144,9 @@ def test_metrics_that_are_not_numbers(two, tmp_path, monkeypatch) -> None:
     assert found.metrics["steps"] == 10
 
 
-@pytest.mark.parametrize("file", ["weights.safetensors", "table.safetensors", "metrics.json", "artefact.json", "curves"])
+@pytest.mark.parametrize(
+    "file", ["weights.safetensors", "table.safetensors", "metrics.json", "artefact.json", "curves"]
+)
 def test_a_full_disk(file, done, two, refused, tmp_path, monkeypatch) -> None:
     """No space for one file; then there is some."""
     target = "lab.stages.recovery.save_file" if file == "weights.safetensors" else "lab.stages.runner.save_file"

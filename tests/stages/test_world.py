@@ -102,7 +102,9 @@ def test_who_was_started_by_a_launcher(monkeypatch) -> None:
 def test_a_launcher_that_started_another_number(monkeypatch) -> None:
     for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "3")):
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=r"3 processes were started but trainer.devices=2 and trainer.nodes=1 ask for 2"):
+    with pytest.raises(
+        UserError, match=r"3 processes were started but trainer.devices=2 and trainer.nodes=1 ask for 2"
+    ):
         join(2, 1)
 
 

@@ -54,7 +54,7 @@ class DiffusionConfig:
 class SamplerConfig:
     """Synthetic images of a diffusion model that was fitted before (`weights`), one for each row of the data."""
 
-    sampler: SamplerName = option("dpmpp_2m", "ddpm (DDB, all steps), ddim, or dpmpp_2m (ours: 40 times fewer steps)")
+    sampler: SamplerName = option("dpmpp_2m", "ddpm (DDB, all steps); ours, few steps: ddim, dpmpp_2m, sde_dpmpp_2m")
     steps: int | None = option(25, "sampling steps; null: all timesteps (DDB with ddpm)")
     guidance_scale: float = option(2.0, "classifier-free guidance s = 1 + w; DDB: w = 1, so 2 (authors' code); 1: none")
     clip: bool = option(True, "keep the denoised image in [-1, 1] at every step (ours); DDB: only the result")
