@@ -6,8 +6,9 @@ lab's side is the real one: `run_stage` on an experiment with one stage, with it
 and checks at their defaults. The two take turns step by step, so that other work on the machine slows both: whenever
 lab enters `training_step`, its clock is stopped, the bare loop does one step, and lab's clock goes on. A step of lab is
 thus everything from one forward pass to the next (rows, hooks, backward, optimiser, curves, checks); what is done once
-(start-up, the data set, the artefact) is not counted. The ratio is that of the two medians over all steps but the
-first; `mean_ratio` is that of the means, which rare work (an epoch's end) counts in and other programs disturb.
+(start-up, the data set, the artefact) is not counted. `ratio` is the median over the steps, but the first, of lab's
+time by that of the bare step just before; `mean_ratio` is the ratio of the means, in which rare work (the end of an
+epoch) counts and which other programs disturb more.
 """
 
 from __future__ import annotations
@@ -101,12 +102,11 @@ def compared(name: str, steps: int) -> dict[str, Any]:
         with taking_turns(registry.get("module", name).target_class(), bare(name, experiment, steps)) as (lab, plain):
             run_stage(node, {}, Store(Path(folder)), World(), label=name)
     lab, plain = lab[WARM:], plain[WARM : len(lab)]
-    medians, means = ([measure(side) for side in (lab, plain)] for measure in (statistics.median, statistics.fmean))
     return {
-        "ratio": round(medians[0] / medians[1], 4),
-        "mean_ratio": round(means[0] / means[1], 4),
-        "lab_ms": round(1000 * medians[0], 3),
-        "bare_ms": round(1000 * medians[1], 3),
+        "ratio": round(statistics.median(ours / theirs for ours, theirs in zip(lab, plain, strict=True)), 4),
+        "mean_ratio": round(statistics.fmean(lab) / statistics.fmean(plain), 4),
+        "lab_ms": round(1000 * statistics.median(lab), 3),
+        "bare_ms": round(1000 * statistics.median(plain), 3),
         "steps": len(lab),
     }
 
@@ -147,7 +147,7 @@ def bare(name: str, experiment: Experiment, steps: int) -> Steps:
 def shuffled(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of images float (B, 3, 32, 32) in [0, 1] and labels, for ever."""
     while True:
-        for rows in torch.randperm(len(labels)).split(BATCH):
+        for rows in torch.randperm(len(labels)).view(-1, BATCH):
             yield images[rows].float() / 255, labels[rows]
 
 

@@ -24,6 +24,9 @@ from lab.errors import ConfigError, Problem, UnknownName, did_you_mean
 MISSING = object()
 """Stands for an object that could not be made; a problem says why."""
 
+UNFOLLOWED = "Interpolation key"
+"""How OmegaConf begins when the key that an interpolation names is not there."""
+
 UNRESOLVED = "???"
 """OmegaConf's mark of a value that has to be given."""
 
@@ -33,12 +36,25 @@ class Builder:
 
     def __init__(self) -> None:
         self._found: dict[Problem, Origin] = {}  # what several stages inherit is wrong once
+        self._unknown: set[str] = set()  # keys of blocks whose name is unknown: what else is said of them is moot
 
     @property
     def problems(self) -> list[Problem]:
         """What was found wrong so far, by file and line, the command line last."""
         places = {problem: (o.file is None, str(o.file), o.line or 0) for problem, o in self._found.items()}
-        return sorted(places, key=places.__getitem__)
+        return sorted((problem for problem in places if not self._moot(problem)), key=places.__getitem__)
+
+    def _moot(self, problem: Problem) -> bool:
+        """Whether a problem only follows from a name that is unknown, of which there is a line of its own."""
+        follows = (f"{UNFOLLOWED} '{key}." in problem.message for key in self._unknown)
+        inside = (problem.key.startswith(f"{key}.") and problem.key != f"{key}.name" for key in self._unknown)
+        lost = bool(self._unknown) and problem.message.endswith(f"got '{UNRESOLVED}'")
+        return lost or any(follows) or any(inside)
+
+    def unknown(self, node: Node, message: str) -> None:
+        """Complain of a block that nothing is known about, and of nothing that follows from it."""
+        self._unknown.add(node.key.removesuffix(".name"))
+        self.complain(node, message)
 
     def complain(self, node: Node, message: str) -> None:
         self._found[Problem(str(node.origin), node.key, message)] = node.origin
@@ -170,7 +186,7 @@ class Builder:
             try:
                 return registry.get(kind, name.value).config_class()  # type: ignore[arg-type]
             except UnknownName as error:
-                self.complain(name, str(error))
+                self.unknown(name, str(error))
         return None
 
     def _checked(self, node: Node, made: Any) -> Any:

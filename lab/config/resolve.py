@@ -86,10 +86,13 @@ def outline(config: str | Path) -> Outline:
     """
     root = _tree(find_experiment(config), (), ())
     assert isinstance(root.value, dict)
-    root.value = {field.name: root.value[field.name] for field in fields(Outline) if field.name in root.value}
+    wanted = [field.name for field in fields(Outline)]
+    root.value.setdefault("seed", Node(Experiment.seed, Origin(DEFAULT), "seed"))
+    builder = Builder()
+    builder.interpolate(root, lambda path: path[0] in wanted)
+    root.value = {name: root.value[name] for name in wanted if name in root.value}
     root.value.setdefault("kind", Node(Experiment.kind, Origin(DEFAULT), "kind"))
     root.value.setdefault("description", Node(Experiment.description, Origin(DEFAULT), "description"))
-    builder = Builder()
     builder.complete(root, Outline)
     made = builder.build(root, Outline)
     if made is MISSING:

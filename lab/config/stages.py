@@ -48,7 +48,7 @@ def _without_strangers(builder: Builder, declared: Node | None, stages: dict[str
     """The stages that have a verb. One without it is most likely a misspelt override of another: all else is moot."""
     known = {name: stage for name, stage in stages.items() if "verb" in dict(children(stage))}
     for name in stages.keys() - known.keys():
-        builder.complain(stages[name], f"no such stage{did_you_mean(name, list(known))} (a new one needs a `verb`)")
+        builder.unknown(stages[name], f"no such stage{did_you_mean(name, list(known))} (a new one needs a `verb`)")
     if declared is not None and isinstance(declared.value, dict):
         declared.value = dict(known)
     return known

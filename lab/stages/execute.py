@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -73,6 +74,7 @@ def _run(node: Node, inputs: Mapping[str, Artefact], store: Store, world: World,
         say(f"{label}: {node.stage.verb}{' goes on' if resumed else ''} ({node.key})")
     begun = time.monotonic()
     artefact = run_stage(node, inputs, store, world, label=label)
+    gc.collect()  # a Trainer and its module hold each other; their memory should be free for the next stage
     if world.is_first:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in list(artefact.metrics.items())[:4])
         say(f"{label}: done in {time.monotonic() - begun:.1f} s{': ' + shown if shown else ''}")

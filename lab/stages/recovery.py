@@ -253,15 +253,15 @@ def recovery_checkpoint(folder: Path, stage: str, key: str) -> Path | None:
 
 
 class Reseed(L.Callback):
-    """Makes the global generators (dropout) a function of the seed, the batch and the rank, so that resuming is exact."""
+    """Makes the global generators (dropout) a function of seed, batch and rank, so that resuming is exact."""
 
     def __init__(self, seed: int, world: World):
         self.seed, self.world = seed, world
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         seed = derive(self.seed, "global", trainer.fit_loop.epoch_loop.total_batch_idx, self.world.rank)
-        # Not torch.manual_seed: for each kind of accelerator that is not in use it queues a call with a stack trace, for
-        # ever, which costs a third of a millisecond and some kilobytes a step.
+        # Not torch.manual_seed: for each kind of accelerator that is not in use, it queues a call and a stack trace for
+        # later, which costs half a millisecond and some kilobytes at every step.
         torch.default_generator.manual_seed(seed)
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)

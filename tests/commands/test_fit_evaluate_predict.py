@@ -87,7 +87,7 @@ def test_evaluate_what_is_not_trained(lab, shapes, monkeypatch, capsys) -> None:
         patch.setattr("lab.stages.runner.run_stage", lambda *_, **__: pytest.fail("stopped"))
         with pytest.raises(BaseException, match="stopped"):
             fit(shapes / "runs", config=config)
-    status, out, err = lab("evaluate", "another")
+    status, _, err = lab("evaluate", "another")
     *_, line = err.splitlines()
     assert status == 2
     assert re.fullmatch(

@@ -115,7 +115,7 @@ def test_a_run_that_waits_can_be_stopped(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(Store, "lock", busy)
     assert fit(tmp_path) == 130
     assert capsys.readouterr().err.splitlines()[1:] == [
-        "lab: error: stopped while waiting for stage 'first'; the same command goes on from there"
+        "lab: stopped while waiting for stage 'first'; the same command goes on from there"
     ]
 
 
@@ -128,7 +128,7 @@ def test_a_signal_between_stages(line, tmp_path, capsys, monkeypatch) -> None:
 
     monkeypatch.setattr(Store, "publish", interrupted)
     assert fit(tmp_path) == 143
-    assert "error: stopped before stage 'table'" in capsys.readouterr().err
+    assert "lab: stopped before stage 'table'" in capsys.readouterr().err
     monkeypatch.undo()
     assert fit(tmp_path) == 0
     assert "[1/4] first: cached" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lab import registry
@@ -71,9 +73,7 @@ def test_what_changes_which_keys(shipped, override, changed) -> None:
 
 def test_the_version_of_a_component_counts(shipped, monkeypatch) -> None:
     component = registry.get("module", "toy/linear")
-    monkeypatch.setitem(
-        registry._table(), ("module", "toy/linear"), type(component)(**vars(component) | {"version": 2})
-    )
+    monkeypatch.setitem(registry._table(), ("module", "toy/linear"), replace(component, version=2))
     assert not set(keys().values()) & set(shipped.values())
 
 

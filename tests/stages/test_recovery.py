@@ -64,7 +64,7 @@ def test_what_the_ways_are(whole) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_killed_at_any_step(way, one, whole, tmp_path) -> None:
     last = int(whole[way]["steps"])
-    for step in range(1, last + 1) if way == "steps" else (1, 4, 5, 6, last - 1, last):
+    for step in range(1, last + 1) if way == "steps" else (1, 5, 6, last):
         runs, mark = tmp_path / str(step), tmp_path / f"{step}.mark"
         options = (*WAYS[way], f"stages.first.module.die_at={step}", f"stages.first.module.mark={mark}")
         with pytest.raises(Killed):
@@ -129,7 +129,7 @@ def interrupted(one: Path, tmp_path: Path, capsys) -> tuple[Path, tuple[str, ...
     options = ("stages.first.module.stop_at=7", f"stages.first.module.mark={tmp_path / 'mark'}")
     assert fit(tmp_path / "runs", *options, config=one) == 143
     *_, line = capsys.readouterr().err.splitlines()
-    assert line == "lab: error: stopped in stage 'first' at step 8; the same command goes on from there"
+    assert line == "lab: stopped in stage 'first' at step 8; the same command goes on from there"
     return tmp_path / "runs", options
 
 

@@ -94,8 +94,8 @@ def test_weights_of_another_architecture(refused, tmp_path) -> None:
     (key,) = (path.name for path in (tmp_path / "store").iterdir())
     assert line == (
         f"stage 'second': weights of a 'toy/linear' (artefact {key}) don't fit its module: size mismatch for "
-        "network.1.weight: copying a param with shape torch.Size([1, 4]) from checkpoint, the shape in current model is "
-        "torch.Size([1, 5])."
+        "network.1.weight: copying a param with shape torch.Size([1, 4]) from checkpoint, the shape in current model "
+        "is torch.Size([1, 5])."
     )
 
 

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from lab.cli import main
+from lab.config import resolve
 from lab.errors import UserError
-from lab.stages.artefact import Artefact
+from lab.stages.graph import plan
 from lab.stages.world import World, agree, agree_any, barrier, join, launch, started_by_launcher
 from tests.stages.toy import Killed, artefact, finished, fit, start
 
@@ -47,7 +48,8 @@ def test_launched_processes_know_their_place(tmp_path) -> None:
         ("print(f'rank {rank}: bad row', file=sys.stderr); sys.exit(2)", 2, ["rank 0: bad row"]),
         ("if rank: sys.exit('rank 1: bad row')\ntime.sleep(0.3); sys.exit(1)", 1, ["rank 1: bad row"]),
         (
-            "if rank: print('rank 1: bad row', file=sys.stderr); sys.exit(2)\ntime.sleep(0.3); sys.exit('rank 0: lost it')",
+            "if rank: print('rank 1: bad row', file=sys.stderr); sys.exit(2)\n"
+            "time.sleep(0.3); sys.exit('rank 0: lost it')",
             2,
             ["rank 0: lost it", "rank 1: bad row"],
         ),
@@ -122,59 +124,60 @@ def test_a_batch_that_devices_do_not_divide(tmp_path, capsys) -> None:
     assert not tmp_path.joinpath("store").exists()
 
 
-def same(one: Artefact, other: Artefact) -> None:
-    """Equal up to float error."""
-    assert one.metrics == pytest.approx(other.metrics, rel=1e-5)
-    for name, value in one.weights().items():
-        torch.testing.assert_close(value, other.weights()[name], rtol=1e-5, atol=1e-6)
+LINE = """
+name: line
+data: {name: toy/plane}
+trainer: {max_epochs: 4, batch_size: 8, eval_batch_size: 4, recovery_seconds: 0, log_every: 1}
+stages:
+  first: {verb: fit, module: {name: toy/linear}}
+  table: {verb: predict, weights: first, split: train}
+  check: {verb: test, weights: first, trainer: {eval_batch_size: 256}}
+  second: {verb: fit, module: {name: toy/linear, lr: 0.01}, weights: first}
+"""
+"""A device would be without a batch in `check`, if batches were not made smaller there."""
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    runs = tmp_path_factory.mktemp("alone")
-    assert fit(runs) == 0
-    return runs
-
-
-def test_two_processes_are_one(alone, tmp_path) -> None:
-    """One process is killed in the first stage; two go on with that and do all the rest."""
-    options = ("stages.first.module.die_at=9", f"stages.first.module.mark={tmp_path / 'mark'}")
+def test_two_processes_are_one(tmp_path) -> None:
+    """One process is killed in a stage; two go on with that, do the next ones, and get SIGTERM; one does the rest."""
+    config, alone, runs, mark = (tmp_path / name for name in ("line.yaml", "alone", "runs", "mark"))
+    config.write_text(LINE)
+    assert fit(alone, config=config) == 0
+    options = ("stages.first.module.die_at=9", f"stages.first.module.mark={mark}")
+    options += ("stages.second.module.stop_at=9", f"stages.second.module.mark={mark}2")
     with pytest.raises(Killed):
-        fit(tmp_path, *options)
-    (tmp_path / "mark.predict").touch()
-    two = ("trainer.devices=2", "stages.second_test.trainer.eval_batch_size=256")
-    status, output = finished(start(tmp_path, *options, *two))
-    assert status == 0, output
-    assert "[1/4] first: fit goes on" in output
-    assert [line for line in output.splitlines() if "arning" in line] == []
-    assert output.count("[3/4] second: fit (") == 1
-    assert artefact(tmp_path, "first").manifest["made"]["devices"] == 2
-    for stage in ("first", "second"):
-        same(artefact(tmp_path, stage), artefact(alone, stage))
-        steps = [
-            [line.split(",")[:2] for line in (artefact(runs, stage).path / "curves.csv").read_text().splitlines()]
-            for runs in (tmp_path, alone)
-        ]
-        assert steps[0] == steps[1]
-    test = [artefact(runs, "second_test").metrics["test/loss"] for runs in (tmp_path, alone)]
-    assert test[0] == pytest.approx(test[1], rel=1e-5)
-    tables = [artefact(runs, "table").table() for runs in (tmp_path, alone)]
-    assert tables[0]["index"].tolist() == list(range(50))
-    torch.testing.assert_close(tables[0], tables[1], rtol=1e-5, atol=1e-6)
-    assert len([*(tmp_path / "store").iterdir()]) == 4
-    files = {path.name for path in artefact(tmp_path, "first").path.iterdir()}
-    assert files == {"artefact.json", "weights.safetensors", "metrics.json", "curves.csv"}
-    assert not [*(tmp_path / "work").iterdir()]
+        fit(runs, *options, config=config)
+    mark.with_suffix(".predict").touch()
 
-
-def test_two_processes_stop_and_one_goes_on(alone, tmp_path) -> None:
-    options = ("stages.first.module.stop_at=9", f"stages.first.module.mark={tmp_path / 'mark'}")
-    status, output = finished(start(tmp_path, *options, "trainer.devices=2"))
+    status, output = finished(start(runs, *options, "trainer.devices=2", config=config))
     assert status == 143, output
-    lines = output.splitlines()
-    # One of the two got the signal; they agree on stopping at a multiple of 8 steps, or at the end of an epoch.
-    assert lines[1:] == ["lab: error: stopped in stage 'first' at step 12; the same command goes on from there"]
-    assert json.loads(next(tmp_path.glob("toy_line*/run.json")).read_text())["status"] == "interrupted"
-    assert not (tmp_path / "store").exists()
-    assert fit(tmp_path, *options) == 0
-    same(artefact(tmp_path, "first"), artefact(alone, "first"))
+    lines = [line for line in output.splitlines() if not line.startswith("[")]
+    # Both got the signal; they agree on stopping at a multiple of 8 steps, or as here at the end of an epoch.
+    assert lines == ["lab: stopped in stage 'second' at step 12; the same command goes on from there"]
+    assert "[1/4] first: fit goes on" in output
+    assert output.count("[4/4] second: fit (") == 1
+    assert json.loads(next(runs.glob("line*/run.json")).read_text())["status"] == "interrupted"
+    made = artefact(runs, "first")
+    assert made.manifest["made"]["devices"] == 2
+    assert {path.name for path in made.path.iterdir()} == {
+        *("artefact.json", "weights.safetensors", "metrics.json", "curves.csv")
+    }
+    assert len([*(runs / "store").iterdir()]) == 3
+    assert [path.name for path in (runs / "work").iterdir()] == [artefact_key(config, runs, options)]
+
+    assert fit(runs, *options, config=config) == 0
+    assert not [*(runs / "work").iterdir()]
+    for stage in ("first", "second", "check"):
+        assert artefact(runs, stage).metrics == pytest.approx(artefact(alone, stage).metrics, rel=1e-5)
+    for stage in ("first", "second"):
+        one, two = artefact(alone, stage), artefact(runs, stage)
+        torch.testing.assert_close(two.weights(), one.weights(), rtol=1e-5, atol=1e-6)
+        rows = [[row.split(",")[:2] for row in (made.path / "curves.csv").read_text().split()] for made in (one, two)]
+        assert rows[0] == rows[1]
+    table = artefact(runs, "table").table()
+    assert table["index"].tolist() == list(range(50))
+    torch.testing.assert_close(table, artefact(alone, "table").table(), rtol=1e-5, atol=1e-6)
+
+
+def artefact_key(config: Path, runs: Path, options: tuple[str, ...]) -> str | None:
+    """Key of the last stage."""
+    return plan(resolve(config, overrides=[f"runs_dir={runs}", *options]).experiment)[-1].key
