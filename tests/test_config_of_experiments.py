@@ -1,4 +1,4 @@
-"""One mistake gives one line: what only follows from it is not reported."""
+"""One mistake in an experiment that ships gives one line: what only follows from it is not reported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from lab.config import outline, resolve
 from lab.errors import ConfigError
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 
 def lines(*overrides: str) -> list[str]:
