@@ -58,11 +58,12 @@ class LabDataModule(L.LightningDataModule):
     division over devices and the place where a resumed run goes on are decided here.
     """
 
-    allow_zero_length_dataloader_with_multiple_devices = True
     facts: Facts
 
     def __init__(self, config: Any, loading: Loading, inputs: Mapping[str, Artefact] | None = None):
         super().__init__()
+        # A small split has fewer batches than there are devices.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.config = config
         self.loading = loading
         self.inputs: Mapping[str, Artefact] = inputs or {}
