@@ -66,7 +66,7 @@ def test_a_verb_may_have_verbs_of_its_own(verb) -> None:
             2,
             ["lab: error: x.yaml:1: a: bad", "lab: error: command line: worse"],
         ),
-        (Interrupted(15, "stopped; the same command goes on"), 143, ["lab: error: stopped; the same command goes on"]),
+        (Interrupted(15, "stopped; the same command goes on"), 143, ["lab: stopped; the same command goes on"]),
         (KeyboardInterrupt(), 130, []),
         (
             ZeroDivisionError("by\nzero"),

@@ -138,3 +138,9 @@ class Experiment:
     claims: list[Claim] = field(default_factory=list)
     predict: PredictConfig | None = None
     report: ReportConfig = field(default_factory=ReportConfig)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        for name, stage in self.stages.items():
+            for key in ("devices", "nodes", "threads"):
+                if stage.trainer is not None and getattr(stage.trainer, key) != getattr(self.trainer, key):
+                    yield f"stages.{name}.trainer.{key}", f"holds for the whole run: set trainer.{key} instead"

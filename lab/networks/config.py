@@ -15,7 +15,7 @@ class NetworkConfig:
 
     arch: str = option("cnn", "cnn, or a name of torchvision or timm: resnet50, torchvision/resnet50, timm/resnet50")
     arch_options: dict[str, Any] = option(help="passed to the builder of the architecture", factory=dict)
-    weights: str = file_option("none", "none, a file (.safetensors, .pth), or a pretrained set: imagenet, IMAGENET1K_V2 …")
+    weights: str = file_option("none", "none, a file (.safetensors, .pth), or a set: imagenet, IMAGENET1K_V2 …")
     input_size: int | None = option(None, "side that images are resized to before the backbone; absent: as they are")
     mean: list[float] | None = option(None, "subtracted from pixels in [0, 1]; absent: as the weights need")
     std: list[float] | None = option(None, "divides them then; [0.5] and [0.5] put pixels in [-1, 1]")

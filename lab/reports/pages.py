@@ -1,4 +1,4 @@
-"""Fill the generated parts of README.md and of the papers' pages from the recorded results. `python -m lab.reports.pages`."""
+"""Fill the generated parts of README.md and of the papers' pages from the recorded results (`make pages`)."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -53,7 +54,7 @@ def _entry(run: Run) -> dict[str, Any]:
             "key": stage.entry["key"],
             "seconds": stage.entry["seconds"],
             "peak_memory_mib": stage.entry["peak_memory_mib"],
-            "metrics": stage.metrics,
+            "metrics": {name: None if math.isnan(value) else value for name, value in stage.metrics.items()},
         }
         for stage in run.stages.values()
         if stage.entry

@@ -125,7 +125,7 @@ def shown(name: str, value: float | None) -> str:
 
 
 def is_share(name: str) -> bool:
-    """Whether a metric of that name is a share of images, 0 to 1: `test/accuracy`, `aligned_share/disc`, `group/0_1`."""
+    """Whether a metric of that name is a share of images in [0, 1]: `test/accuracy`, `aligned_share/disc`."""
     return any(part == "group" or part.endswith(("accuracy", "share")) for part in name.split("/"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -66,6 +67,7 @@ def launch(processes: int, command: Sequence[str]) -> int:
                 [*command],
                 env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                 stderr=said[rank],
+                preexec_fn=_end_with_parent,
             )
             for rank in range(processes)
         ]
@@ -93,6 +95,12 @@ def launch(processes: int, command: Sequence[str]) -> int:
         name = signal.Signals(-status).name
         print(f"lab: error: process {first} of {processes} was ended by {name}", file=sys.stderr)
     return 128 - status if status < 0 else int(status)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux for a SIGTERM when the launcher is killed, so that no rank goes on alone and holds a lock."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
 
 
 def _failed(children: Sequence[subprocess.Popen[bytes]]) -> list[int]:

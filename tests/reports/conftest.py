@@ -99,7 +99,9 @@ def make_run(tmp_path: Path) -> MakeRun:
         (run / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
         origins = {"seed": "command line", "trainer": "experiments/bases/small.yaml:3", "claims": "experiment"}
         (run / "origins.json").write_text(json.dumps(origins))
-        (run / "environment.json").write_text(json.dumps({"python": "3.12.1", "cpu": "A CPU", "cores": 2, "packages": {"torch": "2.9.0"}}))
+        (run / "environment.json").write_text(
+            json.dumps({"python": "3.12.1", "cpu": "A CPU", "cores": 2, "packages": {"torch": "2.9.0"}})
+        )
         record = {
             "id": run.name,
             "name": config["name"],
