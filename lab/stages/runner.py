@@ -295,10 +295,11 @@ def _data_module(node: Node, inputs: Mapping[str, Artefact], store: Store, world
 
 def _module(node: Node, data: LabDataModule, inputs: Mapping[str, Artefact], seed: int) -> StageModule:
     stage = node.stage
-    assert stage.module is not None
+    assert stage.module is not None and stage.trainer is not None
     component = registry.get("module", stage.module.name)
     module: StageModule = component.target_class()(stage.module.options, data.facts, inputs)
     module.seed = derive(seed, "sampling")
+    module.log_every = stage.trainer.log_every
     if hasattr(module, "read_bias") and hasattr(data, "read_bias"):
         module.read_bias = data.read_bias
     if WEIGHTS_ROLE in inputs:
