@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
             print(line(row), flush=True)
     result = {
         "machine": machine(device),
-        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
+        "settings": {name: value for name, value in vars(options).items() if name not in FILES},
         "training": training,
         "training_aligned_share": aligned_share(dataset, images, labels),
         "samplers": rows,
@@ -89,6 +89,10 @@ def main(argv: list[str] | None = None) -> int:
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
     return 0
+
+
+FILES = ("out", "save", "weights", "root")
+"""Options that only say where something lies."""
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
