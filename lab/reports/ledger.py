@@ -75,20 +75,24 @@ def _verdict(run: Run, claim: Claim) -> Verdict:
         return value
 
     ours = number(claim.left)
-    if claim.right is not None:
-        theirs = number(claim.right)
-        # "About equal" allows the margin on both sides, so it is no part of the bound.
-        shift = 0.0 if claim.relation == "~=" else claim.margin
-        bound = None if theirs is None else claim.factor * theirs + shift
-    else:
-        bound = claim.value
-    outcome = "not run" if ours is None or bound is None else _outcome(run, claim, ours, bound)
+    bound = bound_of(claim, None if claim.right is None else number(claim.right))
+    outcome = "not run" if ours is None or bound is None else decide(claim, run.kind, ours, bound)
     return Verdict(claim, outcome, ours, bound, tuple(dict.fromkeys(keys)), tuple(missing))
 
 
-def _outcome(run: Run, claim: Claim, ours: float, bound: float) -> Outcome:
+def bound_of(claim: Claim, theirs: float | None) -> float | None:
+    """What the claim's left side is compared with, given its right side, if that is known."""
+    if claim.right is None:
+        return claim.value
+    # "About equal" allows the margin on both sides, so it is no part of the bound.
+    shift = 0.0 if claim.relation == "~=" else claim.margin
+    return None if theirs is None else claim.factor * theirs + shift
+
+
+def decide(claim: Claim, kind: str, ours: float, bound: float) -> Outcome:
+    """The outcome of a claim at an experiment of that kind."""
     if is_cell(claim):
-        if run.kind != "paper-scale":
+        if kind != "paper-scale":
             return "not comparable"
         if abs(ours - bound) <= (claim.spread if claim.spread is not None else claim.margin):
             return "reproduced"

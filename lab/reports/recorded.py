@@ -11,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lab.config.schema import Claim
 from lab.errors import UserError
-from lab.reports.run import Run
+from lab.reports.ledger import bound_of, decide, is_cell
+from lab.reports.run import Run, Stage
 from lab.reports.tables import EMPTY, Table, heading, is_share, shown
 
 
@@ -46,7 +48,8 @@ def record(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _entry(run: Run) -> dict[str, Any]:
-    environment = dict(run.environment)
+    # Each stage says of which commit it is: a run may have found it cached.
+    environment = {name: value for name, value in run.environment.items() if name not in ("commit", "dirty")}
     stages = {
         stage.name: {
             "title": stage.title,
@@ -54,6 +57,7 @@ def _entry(run: Run) -> dict[str, Any]:
             "key": stage.entry["key"],
             "seconds": stage.entry["seconds"],
             "peak_memory_mib": stage.entry["peak_memory_mib"],
+            **_maker(stage),
             "metrics": {name: None if math.isnan(value) else value for name, value in stage.metrics.items()},
         }
         for stage in run.stages.values()
@@ -62,11 +66,21 @@ def _entry(run: Run) -> dict[str, Any]:
     return {
         "id": run.path.name,
         "seed": run.record["seed"],
-        "commit": environment.pop("commit", None),
-        "dirty": environment.pop("dirty", None),
         "seconds": run.record["seconds"],
         "environment": environment,
         "stages": stages,
+    }
+
+
+def _maker(stage: Stage) -> dict[str, Any]:
+    """What computed a stage: commit, whether its tree was clean, threads, kind of device."""
+    made = stage.artefact.manifest.get("made", {}) if stage.artefact else {}
+    code = made.get("environment", {})
+    return {
+        "commit": code.get("commit"),
+        "dirty": code.get("dirty"),
+        "threads": made.get("threads"),
+        "device": made.get("device"),
     }
 
 
@@ -137,27 +151,22 @@ class Recorded:
         return Table(("method", *map(heading, names)), tuple(rows), lead=1 + len(names))
 
     def claims(self) -> Table:
-        """Each claim with both sides, and in how many of the runs it holds."""
+        """Each claim, decided by the means, and in how many of the runs the outcome is the same."""
         rows = []
-        for claim in self.content["claims"]:
-            left = self.values(claim["left"])
-            right = self.values(claim["right"]) if claim["right"] else [claim["value"]] * len(left)
-            if not left or len(right) != len(left):
-                rows.append((claim["text"], EMPTY, EMPTY, "not run"))
+        for claim in (Claim(**claim) for claim in self.content["claims"]):
+            left = self.values(claim.left)
+            right = self.values(claim.right) if claim.right is not None else [None] * len(left)
+            found = [bound_of(claim, theirs) for theirs in right]
+            bounds = [bound for bound in found if bound is not None]
+            if not left or len(bounds) != len(left):
+                rows.append((claim.text, EMPTY, EMPTY, "not run"))
                 continue
-            shift = 0.0 if claim["relation"] == "~=" else claim["margin"]
-            bounds = [claim["factor"] * value + shift for value in right] if claim["right"] else right
-            held = [_holds(claim, ours, bound) for ours, bound in zip(left, bounds, strict=True)]
-            sign = {">=": "≥ ", "<=": "≤ ", "~=": "≈ "}[claim["relation"]]
-            mean_held = _holds(claim, statistics.fmean(left), statistics.fmean(bounds))
-            rows.append(
-                (
-                    claim["text"],
-                    mean_and_spread(claim["left"], left),
-                    sign + shown(claim["left"], statistics.fmean(bounds)),
-                    f"{'holds' if mean_held else 'fails'} ({sum(held)} of {len(held)} seeds)",
-                )
-            )
+            ours, bound = statistics.fmean(left), statistics.fmean(bounds)
+            outcome = decide(claim, self.kind, ours, bound)
+            agree = sum(decide(claim, self.kind, *pair) == outcome for pair in zip(left, bounds, strict=True))
+            sign = "published " if is_cell(claim) else {">=": "≥ ", "<=": "≤ ", "~=": "≈ "}[claim.relation]
+            verdict = outcome if outcome == "not comparable" else f"{outcome} ({agree} of {len(left)} seeds)"
+            rows.append((claim.text, mean_and_spread(claim.left, left), sign + shown(claim.left, bound), verdict))
         return Table(("claim", "recorded", "needs", "verdict"), tuple(rows), lead=4)
 
     def provenance(self) -> str:
@@ -168,14 +177,14 @@ class Recorded:
         machine = run["environment"]
         device = ", ".join(machine.get("gpus") or []) or f"{machine['cpu']}, {machine['cores']} cores"
         kinds = {"embedded": "synthetic data", "real": "real images", "paper-scale": "paper scale"}
-        kind = kinds.get(self.kind, self.kind)
-        return f"{kind}; seeds {seeds}; {minutes:.0f} minutes a seed on {device}; commit {str(run['commit'])[:10]}"
-
-
-def _holds(claim: dict[str, Any], ours: float, bound: float) -> bool:
-    if claim["relation"] == "~=":
-        return abs(ours - bound) <= float(claim["margin"])
-    return ours >= bound if claim["relation"] == ">=" else ours <= bound
+        stages = [stage for entry in self.runs for stage in entry["stages"].values()]
+        commits = sorted({str(stage["commit"])[:10] + (" (changed)" if stage["dirty"] else "") for stage in stages})
+        word = "commits" if len(commits) > 1 else "commit"
+        threads = "/".join(sorted({str(stage["threads"]) for stage in stages}))
+        return (
+            f"{kinds.get(self.kind, self.kind)}; seeds {seeds}; {minutes:.0f} minutes a seed on {device}, "
+            f"threads used: {threads}; stages computed at {word} {', '.join(commits)}"
+        )
 
 
 def mean_and_spread(name: str, values: Sequence[float]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -30,6 +31,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, sort_keys=False, allow_nan=False) + "\n"
     write_atomically(path, lambda draft: draft.write_text(text))
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content, read in pieces."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def flush(path: Path) -> None:

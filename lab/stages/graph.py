@@ -15,6 +15,7 @@ from lab.config.fields import as_plain, named_files
 from lab.config.schema import ComponentChoice, Experiment, StageConfig
 from lab.data.prepare import prepared, stand_in_folder
 from lab.errors import DataError
+from lab.stages.files import sha256
 from lab.stages.store import Store
 
 FORMAT = 1
@@ -139,7 +140,7 @@ def _material(
 def _component(kind: registry.Kind, choice: ComponentChoice) -> dict[str, Any]:
     options = as_plain(choice.options, keep_runtime=False)
     version = registry.get(kind, choice.name).version
-    files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in named_files(choice.options)]
+    files = [sha256(path) for path in named_files(choice.options)]
     return {"name": choice.name, "version": version, "options": options, **({"files": files} if files else {})}
 
 

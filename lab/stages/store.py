@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
@@ -14,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lab.stages.artefact import MANIFEST, Artefact
-from lab.stages.files import flush, write_json
+from lab.stages.files import flush, sha256, write_json
 
 
 class Store:
@@ -69,7 +68,7 @@ class Store:
         """Turn a folder of finished files into the artefact of `key`: hashed, flushed, renamed."""
         files = {}
         for path in sorted(p for p in draft.rglob("*") if p.is_file()):
-            files[path.relative_to(draft).as_posix()] = {"size": path.stat().st_size, "sha256": _sha256(path)}
+            files[path.relative_to(draft).as_posix()] = {"size": path.stat().st_size, "sha256": sha256(path)}
             flush(path)
         for folder in sorted({p.parent for p in draft.rglob("*")}, reverse=True):
             flush(folder)
@@ -82,11 +81,6 @@ class Store:
         flush(final.parent)
         shutil.rmtree(self.root / "work" / key, ignore_errors=True)
         return Artefact(final)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def now() -> str:

@@ -51,6 +51,20 @@ def test_runs_that_differ_in_more_than_the_seed_are_refused(three):
         record([three[1], Run(three[0].path)])
 
 
+def test_a_stage_is_credited_to_the_commit_that_computed_it(three):
+    """Not to that of a later run that found it cached."""
+    made = {"threads": 1, "device": "cpu", "environment": {"commit": "a" * 40, "dirty": True}}
+    for run in three:
+        for path in run.path.glob("artefacts/*/artefact.json"):
+            path.write_text(json.dumps({**json.loads(path.read_text()), "made": made}))
+        environment = run.path / "environment.json"
+        environment.write_text(json.dumps({**json.loads(environment.read_text()), "commit": "b" * 40, "dirty": False}))
+    content = record([Run(run.path) for run in three])
+    assert {stage["commit"] for run in content["runs"] for stage in run["stages"].values()} == {"a" * 40}
+    assert "b" * 40 not in json.dumps(content)
+    assert "commit aaaaaaaaaa (changed)" in Recorded(content).provenance()
+
+
 def test_the_same_seed_twice_is_refused(three):
     with pytest.raises(UserError, match="same seed"):
         record([three[0], three[0]])
