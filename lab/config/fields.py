@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,11 +26,11 @@ def file_option(default: Any = dataclasses.MISSING, help: str = "") -> Any:
 
 def named_files(config: Any) -> Iterator[Path]:
     """The existing files that the `file_option` fields of a dataclass tree name."""
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
+    for name, metadata in _fields(config.__class__):
+        value = getattr(config, name)
         if dataclasses.is_dataclass(value):
             yield from named_files(value)
-        elif field.metadata.get("file") and isinstance(value, str) and Path(value).expanduser().is_file():
+        elif metadata.get("file") and isinstance(value, str) and Path(value).expanduser().is_file():
             yield Path(value).expanduser()
 
 
@@ -44,14 +45,22 @@ class Checked(Protocol):
 
 def as_plain(config: Any, *, keep_runtime: bool = True) -> Any:
     """A dataclass tree as plain dicts, lists and scalars; without its run-time-only fields on request."""
+    if config is None or isinstance(config, (str, int, float)):  # most of a tree
+        return config
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         return {
-            field.name: as_plain(getattr(config, field.name), keep_runtime=keep_runtime)
-            for field in dataclasses.fields(config)
-            if keep_runtime or not field.metadata.get("runtime")
+            name: as_plain(getattr(config, name), keep_runtime=keep_runtime)
+            for name, metadata in _fields(type(config))
+            if keep_runtime or not metadata.get("runtime")
         }
     if isinstance(config, dict):
         return {str(key): as_plain(value, keep_runtime=keep_runtime) for key, value in config.items()}
     if isinstance(config, (list, tuple)):
         return [as_plain(value, keep_runtime=keep_runtime) for value in config]
     return config
+
+
+@cache
+def _fields(cls: Hashable) -> tuple[tuple[str, Mapping[Any, Any]], ...]:
+    """Name and metadata of a dataclass's fields; a sweep asks for them a million times."""
+    return tuple((field.name, field.metadata) for field in dataclasses.fields(cls))  # type: ignore[arg-type]

@@ -189,13 +189,18 @@ def decides_structure(path: KeyPath) -> bool:
 def inherit(root: Node) -> None:
     """Give each stage what it takes from elsewhere: trainer, data, seed, split, and the module of its weights.
 
-    Stages set to null are removed. What is malformed is left for the typing to complain of.
+    Stages set to null are removed and noted in `left_out`. What is malformed is left for the typing to complain of.
     """
     assert isinstance(root.value, dict)
     seed = root.value.setdefault("seed", Node(Experiment.seed, Origin(DEFAULT), "seed"))
     declared = root.value.get("stages")
     if declared is None or not isinstance(declared.value, dict):
         return
+    removed = [Node(name, stage.origin, "left_out") for name, stage in declared.value.items() if stage.value is None]
+    if removed:
+        known = root.value.get("left_out")
+        listed = known.value if known is not None and isinstance(known.value, list) else []
+        root.value["left_out"] = Node([*listed, *removed], Origin(DEFAULT), "left_out")
     declared.value = {name: stage for name, stage in declared.value.items() if stage.value is not None}
     stages = {name: stage.value for name, stage in declared.value.items() if isinstance(stage.value, dict)}
     for name, stage in stages.items():

@@ -137,15 +137,19 @@ def plain(value: Any) -> Any:
 
 def experiments() -> dict[str, Path]:
     """Name -> file: of `experiments/` in the working folder, of lab's own, and of each plugin's; the first wins."""
-    packaged = Path(lab.__file__).parent / "experiments"
-    own = packaged if packaged.is_dir() else packaged.parents[1] / "experiments"  # installed, or a checkout
-    folders = [Path("experiments"), own]
+    folders = [Path("experiments"), own_experiments()]
     folders += [plugin.experiments for plugin in registry.plugins() if plugin.experiments is not None]
     found: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.glob("*.yaml")):
             found.setdefault(path.stem, path)
     return found
+
+
+def own_experiments() -> Path:
+    """The folder of the experiments that come with lab: beside it in a checkout, inside it where it is installed."""
+    packaged = Path(lab.__file__).parent / "experiments"
+    return packaged if packaged.is_dir() else packaged.parents[1] / "experiments"
 
 
 def find_experiment(name: str | Path) -> Path:

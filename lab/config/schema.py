@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lab.config.expressions import parse
 from lab.config.fields import option, runtime
 
 Verb = Literal["fit", "validate", "test", "predict"]
 Split = Literal["train", "val", "test"]
+LoggerName = Literal["tensorboard", "wandb", "mlflow"]
 
 
 @dataclass
@@ -88,11 +90,39 @@ class StageConfig:
 
 
 @dataclass
-class Claim:
-    """Something the paper says, as a comparison that recorded metrics can decide.
+class Cell:
+    """A number that somebody published of a method that a stage evaluates.
 
-    `left` and `right` are written `stage/metric`. Holds when `left relation factor * right + margin`; with `value`
-    in place of `right` when the paper gives a number.
+    It is compared with what that stage recorded, at paper scale and on the same split only.
+    """
+
+    stage: str
+    metric: str
+    value: float
+    table: str = option(help="where it stands: `Table 1`; of another paper with that paper's name")
+    provenance: Literal["paper", "code", "secondary", "unverified"] = option(
+        help="read in the paper, in its code, in another paper, or only remembered"
+    )
+    spread: float | None = option(None, "what the publication gives behind ±, in the unit of `value`")
+    seeds: int | None = option(None, "how many runs it is the mean of")
+    split: Split = option("test", "rows it was measured on")
+    selection: str = option("not stated", "the rule by which the publication chose the checkpoint")
+    note: str | None = option(None, "what a reader should know besides")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        if self.spread is not None and self.spread < 0:
+            yield "spread", f"can't be negative, is {self.spread}"
+        if self.seeds is not None and self.seeds < 1:
+            yield "seeds", f"must be at least 1, is {self.seeds}"
+        yield from _readable("metric", f"{self.stage}/{self.metric}")
+
+
+@dataclass
+class Claim:
+    """A statement that recorded metrics can decide: `left relation factor * right + margin`.
+
+    `left` and `right` are sums of `stage/metric` (see `lab.config.expressions`); `value` stands in place of `right` for
+    a bound of our own. With `~=` the margin is what the sides may differ by, in both directions.
     """
 
     text: str
@@ -102,9 +132,24 @@ class Claim:
     value: float | None = None
     factor: float = 1.0
     margin: float = 0.0
-    spread: float | None = None
-    table: str | None = None
     provenance: Literal["paper", "code", "secondary", "unverified", "ours"] = "unverified"
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        if (self.right is None) == (self.value is None):
+            given = "both are" if self.right is not None else "neither is"
+            yield "right", f"give one of right and value, {given} given"
+        if self.relation == "~=" and self.margin < 0:
+            yield "margin", f"can't be negative with ~=, is {self.margin}"
+        yield from _readable("left", self.left)
+        if self.right is not None:
+            yield from _readable("right", self.right)
+
+
+def _readable(key: str, expression: str) -> Iterator[tuple[str, str]]:
+    try:
+        parse(expression)
+    except ValueError as error:
+        yield key, str(error)
 
 
 @dataclass
@@ -123,6 +168,15 @@ class ReportConfig:
 
 
 @dataclass
+class SeedConfig:
+    """Seeds of single axes, for all stages. An axis that is left out follows the stage's `seed`, the repetition."""
+
+    data: int | None = option(None, "order of the training rows; also splits, where a data set's options refer to it")
+    initialisation: int | None = option(None, "weights that a training starts from")
+    sampling: int | None = option(None, "noise, augmentation, dropout and generated samples")
+
+
+@dataclass
 class Experiment:
     """One resolved experiment: one YAML file, its bases, its profile and the command line."""
 
@@ -134,8 +188,15 @@ class Experiment:
     description: str = ""
     kind: Literal["embedded", "real", "paper-scale"] = option("embedded", "what its numbers are worth")
     seed: int = 0
+    seeds: SeedConfig = field(default_factory=SeedConfig)
+    loggers: list[LoggerName] = runtime(
+        help="who is told the curves and metrics, besides curves.csv and metrics.json, which are always written",
+        factory=lambda: ["tensorboard"],
+    )
     runs_dir: str | None = runtime(None, "where runs and artefacts go; default LAB_RUNS, then ./runs")
+    cells: list[Cell] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
+    left_out: list[str] = runtime(help="stages that are off; resolving fills it in, for claims on them", factory=list)
     predict: PredictConfig | None = None
     report: ReportConfig = field(default_factory=ReportConfig)
 

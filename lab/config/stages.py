@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 
 from lab.config.build import Builder
+from lab.config.expressions import parse
 from lab.config.reader import Node, children
 from lab.config.schema import Experiment
 from lab.errors import did_you_mean
@@ -42,6 +44,27 @@ def check_stages(builder: Builder, root: Node) -> None:
     for _, node in children(values.get("predict", root)) if "predict" in values else ():
         if isinstance(node.value, str) and node.value not in stages:
             builder.complain(node, f"unknown stage '{node.value}'{did_you_mean(node.value, list(stages))}")
+    off = [str(node.value) for _, node in children(values["left_out"])] if "left_out" in values else []
+    for node, name in [*_stages_of_cells(values), *_stages_of_claims(values)]:
+        if name not in stages and name not in off:
+            builder.complain(node, f"unknown stage '{name}'{did_you_mean(name, list(stages))}")
+
+
+def _stages_of_cells(values: dict[str, Node]) -> Iterator[tuple[Node, str]]:
+    """The stages that published numbers belong to."""
+    for _, cell in children(values["cells"]) if "cells" in values else ():
+        node = dict(children(cell)).get("stage")
+        if node is not None and isinstance(node.value, str):
+            yield node, node.value
+
+
+def _stages_of_claims(values: dict[str, Node]) -> Iterator[tuple[Node, str]]:
+    """The stages that claims compare; a side that can't be read has a line of its own, from its type."""
+    for _, claim in children(values["claims"]) if "claims" in values else ():
+        for side, node in children(claim):
+            if side in ("left", "right") and isinstance(node.value, str):
+                with suppress(ValueError):
+                    yield from ((node, term.stage) for term in parse(node.value))
 
 
 def _without_strangers(builder: Builder, declared: Node | None, stages: dict[str, Node]) -> dict[str, Node]:
@@ -89,6 +112,7 @@ def drop_disabled(experiment: Experiment) -> set[str]:
     while more := {name for name, sources in reads.items() if sources & off} - off:
         off |= more
     experiment.stages = {name: stage for name, stage in experiment.stages.items() if name not in off}
+    experiment.left_out = sorted({*experiment.left_out, *off})
     predict = experiment.predict
     if predict is not None and predict.model in off:
         experiment.predict = None

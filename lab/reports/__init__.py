@@ -1,7 +1,9 @@
-"""What a run says: result table, claims with verdicts, and one HTML page. Reads files, never torch."""
+"""What runs say: result tables, the ledger of claims, and one HTML page. Reads files, never torch."""
 
-from lab.reports.ledger import Verdict, claims, claims_text
+from lab.reports.groups import Group, groups
+from lab.reports.ledger import Verdict, claims_text, verdicts
 from lab.reports.page import write_report
-from lab.reports.tables import Table, metrics_table, results_table
+from lab.reports.results import Results
+from lab.reports.tables import Table, results_table
 
-__all__ = ["Table", "Verdict", "claims", "claims_text", "metrics_table", "results_table", "write_report"]
+__all__ = ["Group", "Results", "Table", "Verdict", "claims_text", "groups", "results_table", "verdicts", "write_report"]

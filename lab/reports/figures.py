@@ -1,50 +1,108 @@
-"""Training curves as small SVG pictures, each in a light and a dark version, and PNG files as they are."""
+"""What a report shows of a group of runs: plots over its seeds, and the pictures that its stages made."""
 
 from __future__ import annotations
 
 import base64
 import csv
-import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from lab.reports.drawing import BACK, INK, LINES, SOFT, Drawing, canvas, colour, extent, share_axis
 from lab.reports.run import Run, Stage
-from lab.stages.artefact import CURVES
+from lab.reports.statistics import Estimate
+from lab.reports.tables import heading, is_share, shown
+from lab.stages.artefact import CURVES, Artefact
 
 Points = tuple[list[float], list[float]]
 
-# Drawn in the light colours; the dark version is the same file with these exchanged. All have a contrast of at
-# least 4.5 (text) or 3 (lines) on the page's background of their theme.
-INK = ("#3b4351", "#c3c9d3")
-GRID = ("#d9dde3", "#363c46")
-LINES = (("#1f5fae", "#6ea8f0"), ("#b4480f", "#f0955e"), ("#1b7a43", "#62c48c"), ("#7a3ea8", "#c195ea"))
+MOST_POINTS = 300
+"""Points of one curve in a plot that is 340 pixels wide; a longer one is thinned evenly."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as data URIs; `dark` is empty when there is one version only. width, height in CSS pixels."""
+    """A PNG file of a stage, and its content as a data URI; width, height in its own pixels."""
 
+    path: Path
     alt: str
-    caption: str
-    light: str
-    dark: str
+    uri: str
     width: int
     height: int
 
 
-def curves(run: Run) -> list[tuple[Stage, list[Picture]]]:
-    """For each stage that was fitted: its loss, and its accuracies where it logged some."""
-    found = []
-    for stage in run.with_verb("fit"):
-        path = stage.artefact.path / CURVES if stage.artefact else None
-        if path is not None and path.exists():
-            pictures = list(_panels(stage.title, read_curves(path)))
-            if pictures:
-                found.append((stage, pictures))
-    return found
+def intervals(metric: str, rows: Sequence[tuple[str, Estimate]], *, what: str, zero: bool = False) -> Drawing:
+    """A row for each method, its name above it: every seed a faint dot, the mean a full one, the interval a line.
+
+    what: what is drawn, for the words above the plot. zero: draw differences around a line at 0.
+    """
+    with canvas(44 + 34 * len(rows)) as panel:
+        axes = panel.axes
+        for place, (title, found) in enumerate(rows):
+            if found.low is not None and found.high is not None:
+                axes.plot((found.low, found.high), (place, place), color=LINES[0], linewidth=3, alpha=0.55)
+                axes.plot(found.values, [place] * found.n, "o", color=SOFT, markersize=4.5, alpha=0.55, mew=0)
+            axes.plot([found.mean], [place], "o", color=LINES[0], markersize=8, mew=0)
+            axes.annotate(
+                _short(title), (0, place), (2, 7), ("axes fraction", "data"), "offset pixels", va="bottom", color=INK,
+                bbox={"facecolor": BACK, "edgecolor": "none", "pad": 0.5},
+            )  # fmt: skip
+        drawn = [v for _, found in rows for v in (*found.values, found.low, found.high) if v is not None]
+        if zero:
+            axes.axvline(0, color=INK, linewidth=1)
+            drawn.append(0.0)
+        low, high = extent(drawn)
+        if is_share(metric) and not zero:  # an interval may reach beyond what a share can be
+            low, high = max(low, -0.03), min(high, 1.03)
+        axes.set_xlim(low, high)
+        axes.set_ylim(len(rows) - 0.6, -0.85)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="y", visible=False)
+        share_axis(axes.xaxis, metric, points=zero)
+    said = "; ".join(f"{title} {_said(metric, found)}" for title, found in rows)
+    return panel.drawing(f"{what}: {said}", what)
+
+
+def along(
+    key: str, metric: str, lines: Sequence[tuple[str, Sequence[tuple[float, Estimate]]]], *, held: str = ""
+) -> Drawing:
+    """A metric over the values of a numeric setting: for each method its mean, and the interval as a band.
+
+    The bands may leave the plot: its height is that of the means, so that they stay apart.
+    """
+    with canvas(236 + 17 * len(lines)) as panel:
+        axes = panel.axes
+        for place, (title, points) in enumerate(lines):
+            at = [x for x, _ in points]
+            axes.plot(at, [e.mean for _, e in points], **colour(place), marker="o", markersize=4, label=_short(title))
+            band = [(x, e.low, e.high) for x, e in points if e.low is not None and e.high is not None]
+            where, low, high = zip(*band, strict=True) if band else ((), (), ())
+            axes.fill_between(where, low, high, color=colour(place)["color"], alpha=0.13, linewidth=0)
+        every = sorted({x for _, points in lines for x, _ in points})
+        if every[0] > 0 and every[-1] / every[0] >= 50:
+            axes.set_xscale("log")
+        else:
+            axes.set_xticks(every if len(every) <= 6 else every[:: math.ceil(len(every) / 6)])
+        axes.set_ylim(*extent([e.mean for _, points in lines for _, e in points], 0.15))
+        axes.set_xlabel(key)
+        share_axis(axes.yaxis, metric)
+        axes.figure.legend(loc="outside lower left", labelcolor=INK)
+    what = f"{heading(metric)} over {key}{f', {held}' if held else ''}"
+    said = "; ".join(f"{t} from {shown(metric, p[0][1].mean)} to {shown(metric, p[-1][1].mean)}" for t, p in lines)
+    return panel.drawing(f"{what}: {said}", what)
+
+
+def curves(title: str, artefacts: Iterable[Artefact]) -> Iterator[Drawing]:
+    """What one stage logged, over all its seeds: all losses, all accuracies, then a plot for each other metric."""
+    paths = [artefact.path / CURVES for artefact in artefacts]
+    panels: dict[str, dict[str, list[Points]]] = {"loss": {}, "accuracy": {}}
+    for path in paths:
+        for name, points in read_curves(path).items() if path.exists() else ():
+            what = next((w for w in ("loss", "accuracy") if name.endswith(w)), name.partition("/")[2] or name)
+            panels.setdefault(what, {}).setdefault(name, []).append(points)
+    yield from (_curves(title, what, chosen) for what, chosen in panels.items() if chosen)
 
 
 def read_curves(path: Path) -> dict[str, Points]:
@@ -60,6 +118,13 @@ def read_curves(path: Path) -> dict[str, Points]:
     return series
 
 
+def mean_curve(curves: Sequence[Points]) -> Points:
+    """The mean over several runs, at the steps that all of them have."""
+    tables = [dict(zip(*points, strict=True)) for points in curves]
+    steps = sorted(set.intersection(*map(set, tables)))
+    return steps, [math.fsum(table[step] for table in tables) / len(tables) for step in steps]
+
+
 def picture_files(run: Run) -> list[tuple[Stage, list[Path]]]:
     """Pictures that stages made: of those that predict first, since they show what was generated."""
     stages = sorted((stage for stage in run.stages.values() if stage.artefact), key=lambda s: s.verb != "predict")
@@ -67,60 +132,49 @@ def picture_files(run: Run) -> list[tuple[Stage, list[Path]]]:
     return [(stage, paths) for stage, paths in found if paths]
 
 
-def pictures(run: Run) -> list[tuple[Stage, list[Picture]]]:
-    """`picture_files`, read."""
-    return [(stage, [_png(stage.title, path) for path in paths]) for stage, paths in picture_files(run)]
-
-
-def caption(path: Path) -> str:
-    return path.stem.replace("_", " ")
-
-
-def _png(title: str, path: Path) -> Picture:
+def picture(stage: Stage, path: Path) -> Picture:
+    """A PNG file, read."""
     data = path.read_bytes()
     width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])  # the first chunk of a PNG, IHDR
-    return Picture(f"{title}: {caption(path)}", caption(path), _uri("image/png", data), "", width, height)
+    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return Picture(path, f"{stage.title}: {path.stem.replace('_', ' ')}", uri, width, height)
 
 
-def _panels(title: str, series: Mapping[str, Points]) -> Iterator[Picture]:
-    losses = {name: points for name, points in series.items() if name.endswith("loss")}
-    accuracies = {name: points for name, points in series.items() if name.endswith("accuracy")}
-    for what, chosen in (("loss", losses), ("accuracy", accuracies)):
-        if chosen:
-            ends = ", ".join(f"{name} ends at {values[-1]:.4g}" for name, (_, values) in chosen.items())
-            light, dark = _draw(chosen)
-            yield Picture(f"{what} of {title} by optimiser step: {ends}", what, light, dark, 340, 220)
-
-
-def _draw(series: Mapping[str, Points]) -> tuple[str, str]:
-    """One panel of 340 x 220 CSS pixels, as data URIs for a light and for a dark page."""
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    ink, grid = INK[0], GRID[0]
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none", "svg.hashsalt": "lab", "font.family": "sans-serif", "font.size": 11, "text.color": ink,
-        "axes.edgecolor": grid, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink, "grid.color": grid,
-    }  # fmt: skip
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(340 / 72, 220 / 72), layout="constrained")
-        axes = figure.add_subplot()
-        for (name, (steps, values)), (colour, _) in zip(series.items(), LINES * len(series), strict=False):
-            axes.plot(steps, values, color=colour, linewidth=1.5, label=name, marker="." if len(steps) < 3 else "")
+def _curves(title: str, what: str, chosen: Mapping[str, list[Points]]) -> Drawing:
+    ends = []
+    with canvas(200 + 17 * len(chosen)) as panel:
+        axes = panel.axes
+        for place, (name, runs) in enumerate(chosen.items()):
+            style, many = colour(place), len(runs) > 1
+            for points in runs if many else ():
+                axes.plot(*_thinned(points), **style, linewidth=0.7, alpha=0.5)
+            steps, values = _thinned(mean_curve(runs))
+            axes.plot(steps, values, **style, linewidth=1.8, label=name, marker="." if len(steps) < 3 else "")
+            ends += [f"{name} ends at {values[-1]:.4g}"] if values else []
         axes.set_xlabel("step")
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.grid(linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, loc="best", labelcolor="linecolor")
-        drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
-    light = drawn.getvalue()
-    dark = light
-    for ours, theirs in (INK, GRID, *LINES):
-        dark = dark.replace(ours, theirs)
-    return _uri("image/svg+xml", light.encode()), _uri("image/svg+xml", dark.encode())
+        axes.figure.legend(loc="outside lower left", labelcolor=INK)
+        share_axis(axes.xaxis, "step")
+        share_axis(axes.yaxis, next(iter(chosen)))
+    seeds = max(map(len, chosen.values()))
+    over = f", mean of {seeds} seeds" if seeds > 1 else ""
+    what = f"{title}: {heading(what)}"
+    return panel.drawing(f"{what} by optimiser step{over}: {', '.join(ends)}", what)
 
 
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+def _thinned(points: Points) -> Points:
+    """At most about `MOST_POINTS`, the last one always."""
+    steps, values = points
+    every = math.ceil(len(steps) / MOST_POINTS) or 1
+    keep = sorted({*range(0, len(steps), every), *([len(steps) - 1] if steps else [])})
+    return [steps[i] for i in keep], [values[i] for i in keep]
+
+
+def _short(title: str, most: int = 48) -> str:
+    return title if len(title) <= most else title[: most - 1].rstrip() + "…"
+
+
+def _said(metric: str, estimate: Estimate) -> str:
+    """`62.1 % (58.0 % to 66.2 %)`."""
+    if estimate.low is None:
+        return shown(metric, estimate.mean)
+    return f"{shown(metric, estimate.mean)} ({shown(metric, estimate.low)} to {shown(metric, estimate.high)})"

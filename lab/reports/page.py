@@ -1,27 +1,26 @@
-"""`report.html`, one file that opens anywhere, and `report.md`."""
+"""The reports of a run, of a sweep, of a folder of runs: one HTML file that opens anywhere, and a Markdown twin."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from lab.reports import figures
-from lab.reports.ledger import claims
+from lab.errors import UserError
+from lab.reports.drawing import numbered
+from lab.reports.groups import Group, groups
 from lab.reports.run import Run
-from lab.reports.tables import Table, costs, duration, results_table, signal_table
+from lab.reports.study import Section, sections, spent
+from lab.stages.files import write_atomically
+from lab.stages.record import RUN
+from lab.stages.store import now
 
-KINDS = {
-    "embedded": ("Synthetic data", "Images drawn by a program: shows that the method works as claimed, in small."),
-    "stand-in": ("Stand-in data", "A generated miniature took the place of the data set: the numbers mean nothing."),
-    "real": ("Real images, reduced scale", "Real data with a smaller network or shorter training than the paper's."),
-    "paper-scale": ("Paper scale", "The paper's data, network and length of training."),
-}
+if TYPE_CHECKING:
+    from lab.sweeps.plan import Sweep
 
 
 def write_report(run: Path) -> Path:
@@ -34,70 +33,64 @@ def write_report(run: Path) -> Path:
         UserError: the folder is not a run.
     """
     read = Run(run)
-    facts = _facts(read)
+    return _write(run, "run", {"run": read, "section": Section([Group.of(read)], "", {})})
+
+
+def write_sweep_report(sweep: Sweep) -> Path:
+    """Write `report.html` and `report.md` into a sweep's folder, over its jobs that have begun."""
+    jobs = ", ".join(f"{n} {state}" for state, n in sweep.counts().items())
+    failed = [(p.job.label, f"{p.stage}: {p.error}", str(p.log)) for p in sweep.problems()]
+    lines = [f"Started {sweep.started}. Jobs: {jobs or 'none'}."]
+    return _write_study(sweep.path, f"Sweep {sweep.id}", lines, sweep.run_paths(), failed)
+
+
+def write_full_report(runs_dir: Path) -> Path:
+    """Write `report.html` and `report.md` into a folder of runs, over all of them.
+
+    Raises:
+        UserError: there is no run in it.
+    """
+    paths = sorted(path.parent for path in runs_dir.glob(f"*/{RUN}"))
+    if not paths:
+        raise UserError(f"no run under {runs_dir}; `lab fit` makes one")
+    return _write_study(runs_dir, f"All runs in {runs_dir.resolve().name}", [], paths, [])
+
+
+def _write_study(
+    folder: Path, title: str, lines: Sequence[str], paths: Iterable[Path], problems: Sequence[tuple[str, str, str]]
+) -> Path:
+    """One page over several runs; a run that can't be read is listed, and the others are reported."""
+    runs, unread = [], []
+    for run in (Run(path) for path in paths if (path / RUN).exists()):
+        try:
+            _ = (group := Group.of(run)).claims, group.cells
+            runs.append(run)
+        except UserError as error:
+            unread.append((run.path.name, str(error), ""))
+    together = groups(runs)
+    found = sections(together)
+    facts = {
+        "title": title,
+        "lines": [*lines, f"Written {now()} from {len(runs)} runs. {spent(together)}"],
+        "problems": [*problems, *unread],
+        "sections": found,
+        "alone": sum(len(section.parts) for section in found) == 1,
+    }
+    return _write(folder, "study", facts)
+
+
+def _write(folder: Path, name: str, facts: dict[str, Any]) -> Path:
+    """Render `name.html` and `name.md` to `report.html` and `report.md`."""
     templates = Environment(
         loader=PackageLoader("lab.reports"),
-        autoescape=lambda name: bool(name and name.endswith(".html")),
+        autoescape=lambda template: bool(template and template.endswith(".html")),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("report.md", "report.html"):
-        _replace(run / name, templates.get_template(name).render(facts))
-    return run / "report.html"
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    signals = signal_table(run)
-    badge, meaning = KINDS[run.kind]
-    return {
-        "run": run,
-        "badge": badge,
-        "meaning": meaning,
-        "results": _both(results_table(run)),
-        "verdicts": claims(run),
-        "signals": _both(signals) if signals else None,
-        "pictures": figures.pictures(run),
-        "files": [(caption, path.relative_to(run.path)) for caption, path in _captioned(run)],
-        "curves": figures.curves(run),
-        "costs": _both(costs(run.stages.values())),
-        "total": duration(run.record.get("seconds")),
-        "settings": list(_settings(run.config, run.origins)),
-        "environment": list(_flat(run.environment)),
-    }
-
-
-def _both(table: Table) -> dict[str, Any]:
-    return {"html": Markup(table.html()), "markdown": table.markdown()}
-
-
-def _captioned(run: Run) -> Iterator[tuple[str, Path]]:
-    for stage, paths in figures.picture_files(run):
-        yield from ((f"{stage.title}: {figures.caption(path)}", path) for path in paths)
-
-
-def _settings(config: Mapping[str, Any], origins: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """(dotted key, value, origin); the origin of a key inside a value that was given whole is that value's."""
-    for key, value in _flat(config):
-        above = key
-        while above not in origins and "." in above:
-            above = above.rpartition(".")[0]
-        yield key, value, origins.get(above, "")
-
-
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        for name, below in value.items():
-            yield from _flat(below, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        for place, below in enumerate(value):
-            yield from _flat(below, f"{key}.{place}")
-    else:
-        yield key, value if isinstance(value, str) else json.dumps(value)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that an open page never sees half of it."""
-    draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+    templates.globals["relative"] = lambda path: os.path.relpath(path, folder)
+    for suffix in ("md", "html"):
+        text = templates.get_template(f"{name}.{suffix}").render(facts)
+        text = numbered(text) if suffix == "html" else text
+        write_atomically(folder / f"report.{suffix}", partial(Path.write_text, data=text, encoding="utf-8"))
+    return folder / "report.html"

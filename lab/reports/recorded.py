@@ -1,198 +1,185 @@
-"""Recorded results: what finished runs of one experiment found, in one small file beside the experiments."""
+"""Recorded results: what finished runs of one setting found, in one small file beside the experiments."""
 
 from __future__ import annotations
 
+import copy
 import json
 import math
-import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lab.config.schema import Claim
+from lab.config.deciding import flatten
 from lab.errors import UserError
-from lab.reports.ledger import bound_of, decide, is_cell
+from lab.reports.groups import Group
+from lab.reports.results import Entry, Results
 from lab.reports.run import Run, Stage
-from lab.reports.tables import EMPTY, Table, heading, is_share, shown
+from lab.reports.statistics import estimate
+from lab.stages.graph import hash_of
+
+RESULTS = Path("experiments") / "results"
+
+_PLACES = ("runs_dir", "root")  # folders of the machine that ran it
 
 
-def record(runs: Sequence[Run]) -> dict[str, Any]:
-    """The content of a result file from finished runs that differ in their seed alone, by seed.
+def record(group: Group) -> dict[str, Any]:
+    """The content of a result file.
+
+    `config` is that of the lowest seed without folders, `hash` its hash; `changes` of a run the dotted keys in which
+    its own differs, so that each run can be rebuilt (`Recorded.config_of`).
 
     Raises:
-        UserError: a run is unfinished, is of another experiment or has other options; names the first difference.
+        UserError: a run is unfinished.
     """
-    first = runs[0]
-    entries = []
-    for run in sorted(runs, key=lambda run: int(run.record["seed"])):
+    for run in group.runs.values():
         if run.record["status"] != "finished":
             raise UserError(f"run {run.path.name} is {run.record['status']}, not finished: nothing to record")
-        if difference := _difference(_comparable(first.config), _comparable(run.config)):
-            raise UserError(f"{run.path.name} and {first.path.name} differ in more than the seed: {difference}")
-        entries.append(_entry(run))
-    if len({entry["seed"] for entry in entries}) < len(entries):
-        raise UserError(f"several runs of {first.name} have the same seed; give one run a seed")
+    config = without_places(group.config)
+    environments: list[dict[str, Any]] = []
+    entries = []
+    for run in group.runs.values():
+        # Each stage says of which commit it is: a run may have found it cached.
+        environment = {name: value for name, value in run.environment.items() if name not in ("commit", "dirty")}
+        if environment not in environments:
+            environments.append(environment)
+        entries.append(_entry(run, config, environments.index(environment)))
     return {
-        "name": first.name,
-        "paper": first.config["paper"],
-        "description": first.config["description"],
-        "kind": first.kind,
-        "profiles": first.record["profiles"],
-        "headline": first.headline,
-        "claims": [asdict(claim) for claim in first.claims],
-        "config": first.config,
+        "name": group.name,
+        "label": group.label,
+        "paper": group.paper,
+        "kind": group.kind,
+        "profiles": next(iter(group.runs.values())).record["profiles"],
+        "hash": hash_of(config),
+        "config": config,
+        "environments": environments,
         "runs": entries,
     }
 
 
-def _entry(run: Run) -> dict[str, Any]:
-    # Each stage says of which commit it is: a run may have found it cached.
-    environment = {name: value for name, value in run.environment.items() if name not in ("commit", "dirty")}
-    stages = {
-        stage.name: {
-            "title": stage.title,
-            "verb": stage.verb,
-            "key": stage.entry["key"],
-            "seconds": stage.entry["seconds"],
-            "peak_memory_mib": stage.entry["peak_memory_mib"],
-            **_maker(stage),
-            "metrics": {name: None if math.isnan(value) else value for name, value in stage.metrics.items()},
-        }
-        for stage in run.stages.values()
-        if stage.entry
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain configuration whose folders are null."""
+    return {
+        key: None if key in _PLACES else without_places(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
     }
+
+
+def _entry(run: Run, config: Mapping[str, Any], environment: int) -> dict[str, Any]:
+    first, own = dict(flatten(config)), dict(flatten(without_places(run.config)))
+    stages = {stage.name: _stage(stage) for stage in run.stages.values() if stage.artefact}
     return {
         "id": run.path.name,
-        "seed": run.record["seed"],
+        "seed": run.seed,
+        "changes": {key: value for key, value in own.items() if key not in first or first[key] != value},
         "seconds": run.record["seconds"],
         "environment": environment,
         "stages": stages,
     }
 
 
-def _maker(stage: Stage) -> dict[str, Any]:
-    """What computed a stage: commit, whether its tree was clean, threads, kind of device."""
+def _stage(stage: Stage) -> dict[str, Any]:
     made = stage.artefact.manifest.get("made", {}) if stage.artefact else {}
     code = made.get("environment", {})
     return {
+        "key": stage.entry["key"],
+        "seconds": stage.entry["seconds"],
+        "peak_memory_mib": stage.entry["peak_memory_mib"],
         "commit": code.get("commit"),
         "dirty": code.get("dirty"),
         "threads": made.get("threads"),
         "device": made.get("device"),
+        "metrics": {name: value if math.isfinite(value) else None for name, value in sorted(stage.metrics.items())},
     }
 
 
-def _comparable(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration flattened, without its seeds and without what only says where to run."""
-    flat: dict[str, Any] = {}
+def paths(groups: Sequence[Group], folder: Path = RESULTS) -> list[Path]:
+    """Where to record each group: `NAME.json`, or `NAME@label.json` where there are several settings of one experiment.
 
-    def walk(value: Any, key: str) -> None:
-        if isinstance(value, dict):
-            for name, below in value.items():
-                walk(below, f"{key}.{name}" if key else str(name))
-        elif not key.endswith("seed") and key != "runs_dir" and not key.endswith(".root"):
-            flat[key] = value
-
-    walk(config, "")
-    return flat
+    Settings whose labels make the same file name get a hash of their configuration behind it.
+    """
+    names = [f"{group.name}@{_slug(group.label)}" if group.label else group.name for group in groups]
+    hashes = [hash_of(without_places(group.config))[:8] for group in groups]
+    files = (name if names.count(name) == 1 else f"{name}-{own}" for name, own in zip(names, hashes, strict=True))
+    return [folder / f"{file}.json" for file in files]
 
 
-def _difference(one: dict[str, Any], other: dict[str, Any]) -> str | None:
-    for key in {**one, **other}:
-        if one.get(key) != other.get(key):
-            return f"{key} is {one.get(key)} in one and {other.get(key)} in the other"
-    return None
+def _slug(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-")[:80]
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(Results):
     """One file of results."""
 
-    content: dict[str, Any]
+    def __init__(self, content: Mapping[str, Any]):
+        super().__init__(content["config"], content["label"])
+        self.content = content
 
     @classmethod
     def load(cls, path: Path) -> Recorded:
-        return cls(json.loads(path.read_text()))
+        """From a file that `lab record` wrote.
+
+        Raises:
+            UserError: it is none, or of another version.
+        """
+        try:
+            return cls(json.loads(path.read_text()))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} can't be read as recorded results: {error!r}") from error
 
     @property
-    def name(self) -> str:
-        return str(self.content["name"])
-
-    @property
-    def kind(self) -> str:
-        return str(self.content["kind"])
-
-    @cached_property
     def runs(self) -> list[dict[str, Any]]:
+        """By seed, as `record` wrote them."""
         return list(self.content["runs"])
 
-    def values(self, expression: str) -> list[float]:
-        """A metric, written `stage/metric`, of every run; empty where one of them lacks it."""
-        name, _, metric = expression.partition("/")
-        found = []
+    @property
+    def seeds(self) -> list[int]:
+        return [run["seed"] for run in self.runs]
+
+    def entries(self, stage: str) -> Mapping[int, Entry]:
+        return self._entries.get(stage, {})
+
+    @cached_property
+    def _entries(self) -> dict[str, dict[int, Entry]]:
+        found: dict[str, dict[int, Entry]] = {}
         for run in self.runs:
-            stage = run["stages"].get(name, {"metrics": {}, "verb": ""})
-            value = stage["metrics"].get(metric, stage["metrics"].get(f"{stage['verb']}/{metric}"))
-            if value is None:
-                return []
-            found.append(float(value))
+            for name, done in run["stages"].items():
+                metrics = {key: math.nan if value is None else value for key, value in done["metrics"].items()}
+                entry = Entry(done["key"], done["seconds"], done["peak_memory_mib"], metrics)
+                found.setdefault(name, {})[run["seed"]] = entry
         return found
 
-    def table(self) -> Table:
-        """Test stages: mean ± standard deviation over the seeds of the headline metrics, and the training time."""
-        names = list(self.content["headline"])
-        rows = []
-        for stage, entry in self.runs[0]["stages"].items():
-            if entry["verb"] == "test":
-                cells = (mean_and_spread(name, self.values(f"{stage}/{name}")) for name in names)
-                rows.append((str(entry["title"]), *cells))
-        return Table(("method", *map(heading, names)), tuple(rows), lead=1 + len(names))
+    def config_of(self, seed: int) -> dict[str, Any]:
+        """The resolved configuration of the run with that seed, its folders null.
 
-    def claims(self) -> Table:
-        """Each claim, decided by the means, and in how many of the runs the outcome is the same."""
-        rows = []
-        for claim in (Claim(**claim) for claim in self.content["claims"]):
-            left = self.values(claim.left)
-            right = self.values(claim.right) if claim.right is not None else [None] * len(left)
-            found = [bound_of(claim, theirs) for theirs in right]
-            bounds = [bound for bound in found if bound is not None]
-            if not left or len(bounds) != len(left):
-                rows.append((claim.text, EMPTY, EMPTY, "not run"))
-                continue
-            ours, bound = statistics.fmean(left), statistics.fmean(bounds)
-            outcome = decide(claim, self.kind, ours, bound)
-            agree = sum(decide(claim, self.kind, *pair) == outcome for pair in zip(left, bounds, strict=True))
-            sign = "published " if is_cell(claim) else {">=": "≥ ", "<=": "≤ ", "~=": "≈ "}[claim.relation]
-            verdict = outcome if outcome == "not comparable" else f"{outcome} ({agree} of {len(left)} seeds)"
-            rows.append((claim.text, mean_and_spread(claim.left, left), sign + shown(claim.left, bound), verdict))
-        return Table(("claim", "recorded", "needs", "verdict"), tuple(rows), lead=4)
+        Raises:
+            UserError: no run of that seed is recorded.
+        """
+        if seed not in self.seeds:
+            raise UserError(f"{self.name}: seed {seed} is not recorded; there are: {', '.join(map(str, self.seeds))}")
+        config = copy.deepcopy(dict(self.config))
+        for key, value in self.runs[self.seeds.index(seed)]["changes"].items():
+            *above, last = key.split(".")
+            place = config
+            for name in above:
+                place = place[name]
+            place[last] = value
+        return config
 
     def provenance(self) -> str:
         """One sentence on what stands behind the numbers."""
-        run = self.runs[0]
-        seeds = ", ".join(str(entry["seed"]) for entry in self.runs)
-        minutes = statistics.fmean(entry["seconds"] for entry in self.runs) / 60
-        machine = run["environment"]
-        device = ", ".join(machine.get("gpus") or []) or f"{machine['cpu']}, {machine['cores']} cores"
-        kinds = {"embedded": "synthetic data", "real": "real images", "paper-scale": "paper scale"}
-        stages = [stage for entry in self.runs for stage in entry["stages"].values()]
-        commits = sorted({str(stage["commit"])[:10] + (" (changed)" if stage["dirty"] else "") for stage in stages})
-        word = "commits" if len(commits) > 1 else "commit"
+        time = estimate(run["seconds"] / 60 for run in self.runs)
+        machines = dict.fromkeys(_machine(environment) for environment in self.content["environments"])
+        stages = [stage for run in self.runs for stage in run["stages"].values()]
+        commits = sorted({f"{stage['commit']}"[:10] + (" (changed)" if stage["dirty"] else "") for stage in stages})
         threads = "/".join(sorted({str(stage["threads"]) for stage in stages}))
         return (
-            f"{kinds.get(self.kind, self.kind)}; seeds {seeds}; {minutes:.0f} minutes a seed on {device}, "
-            f"threads used: {threads}; stages computed at {word} {', '.join(commits)}"
+            f"Seeds {', '.join(map(str, self.seeds))}; {time.mean if time else 0:.0f} minutes a seed on "
+            f"{' and '.join(machines)}, threads used: {threads}; "
+            f"stages computed at commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"
         )
 
 
-def mean_and_spread(name: str, values: Sequence[float]) -> str:
-    """`62.1 ± 0.8 %`; the spread is the standard deviation over runs, left out of a single one."""
-    if not values:
-        return EMPTY
-    mean = statistics.fmean(values)
-    if len(values) == 1:
-        return shown(name, mean)
-    spread = statistics.stdev(values)
-    return f"{100 * mean:.1f} ± {100 * spread:.1f} %" if is_share(name) else f"{mean:.4g} ± {spread:.2g}"
+def _machine(environment: Mapping[str, Any]) -> str:
+    return ", ".join(environment.get("gpus") or []) or f"{environment['cpu']}, {environment['cores']} cores"

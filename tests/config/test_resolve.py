@@ -58,14 +58,14 @@ stages:
     module: {name: sampler}
     needs: {model: wierd}
 claims:
-- {text: one, left: score/accuracy}
+- {text: one, left: score/accuracy, value: 1}
 - {text: two, letf: score/accuracy, relation: ">"}
 report: [accuracy]
 """
     )
     found = problems(path, overrides=["stages.erm.module.lrr=1", "kind=fake"])
     assert set(found) == {
-        "x.yaml:2: sed: unknown key; did you mean 'seed'?",
+        "x.yaml:2: sed: unknown key; did you mean 'seed' or 'seeds'?",
         "x.yaml:3: data.name: unknown data 'toi'; did you mean 'toy'?",
         "x.yaml:4: trainer.max_epochs: expected a whole number, got 'soon'",
         "x.yaml:4: trainer.precison: unknown key; did you mean 'precision' or 'recovery_seconds'?",
@@ -271,11 +271,12 @@ FULL = (
 description: "10:30"
 paper: "cost \\\\${x}"
 claims:
-- {text: "yes", left: a/b, value: 1e-3}
+- {text: "yes", left: erm_test/b, value: 1e-3}
 - text: |
     two
     lines: [here]
-  left: a/c
+  left: off/c
+  value: 0
 report: {headline: [accuracy, "1.0", worst]}
 predict: {model: erm}
 profiles: {smoke: {trainer: {max_steps: 2}}}
@@ -319,11 +320,11 @@ def test_plain_is_json_and_covered_by_origins(write) -> None:
     shown = {key: str(origin) for key, origin in found.origins.items()}
     assert shown["seed"] == shown["stages.erm.seed"] == "command line"
     assert shown["stages.sample.seed"] == "x.yaml:15"
-    assert shown["trainer.max_steps"] == "profile smoke (x.yaml:26)"
+    assert shown["trainer.max_steps"] == "profile smoke (x.yaml:27)"
     assert shown["stages.erm_test.module.heads.a.depth"] == "x.yaml:11"
     assert shown["stages.erm.module.heads.a.act"] == "default"
     assert shown["claims.1.left"] == "x.yaml:23"
-    assert shown["report.headline"] == "x.yaml:24"
+    assert shown["report.headline"] == "x.yaml:25"
     assert found.source == Path("x.yaml")
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-METRICS: dict[str, dict[str, float]] = {
+Metrics = dict[str, dict[str, float | None]]
+
+METRICS: Metrics = {
     "sampling": {"aligned_share": 0.985},
     "signal": {"precision": 0.9123, "auc": 0.97},
     "erm_test": {"test/loss": 1.25, "test/accuracy": 0.71, "test/conflicting_accuracy": 0.31},
@@ -31,10 +33,21 @@ CONFIG: dict[str, Any] = {
         "sampling": {"verb": "predict", "title": "Synthetic images", "weights": "diffusion"},
         "signal": {"verb": "predict", "title": "Amplifier on the training images"},
         "erm": {"verb": "fit", "title": "ERM"},
-        "erm_test": {"verb": "test", "title": "ERM", "weights": "erm"},
-        "ddb_test": {"verb": "test", "title": "DDB, recipe II"},
-        "later_test": {"verb": "test", "title": "LfF"},
+        "erm_test": {"verb": "test", "title": "ERM", "split": "test", "weights": "erm"},
+        "ddb_test": {"verb": "test", "title": "DDB, recipe II", "split": "test"},
+        "later_test": {"verb": "test", "title": "LfF", "split": "test"},
     },
+    "cells": [
+        {
+            "stage": "ddb_test",
+            "metric": "conflicting_accuracy",
+            "value": 0.65,
+            "spread": 0.02,
+            "seeds": 3,
+            "table": "Table 2",
+            "provenance": "paper",
+        }
+    ],
     "claims": [
         {
             "text": "DDB beats ERM by 10 points",
@@ -49,14 +62,7 @@ CONFIG: dict[str, Any] = {
             "relation": "<=",
             "right": "erm_test/accuracy",
             "factor": 0.4,
-        },
-        {
-            "text": "Worst group",
-            "left": "ddb_test/conflicting_accuracy",
-            "value": 0.65,
-            "spread": 0.02,
-            "table": "Table 2",
-            "provenance": "paper",
+            "provenance": "ours",
         },
         {"text": "LfF learns", "left": "later_test/accuracy", "value": 0.5, "provenance": "ours"},
     ],
@@ -68,25 +74,29 @@ MakeRun = Callable[..., Path]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Writes a run folder; keyword arguments replace entries of its configuration."""
+    """Writes a run folder; keyword arguments replace entries of its configuration.
 
-    def make(**changes: Any) -> Path:
-        run = tmp_path / "runs" / "20260101-120000-ddb_tiny"
+    folder: its name. metrics: stage -> metrics that replace those of METRICS.
+    """
+
+    def make(folder: str = "20260101-120000-ddb_tiny", metrics: Metrics | None = None, **changes: Any) -> Path:
+        run = tmp_path / "runs" / folder
         config = {**CONFIG, **changes}
+        recorded = {**METRICS, **(metrics or {})}
         config["stages"] = {name: {"data": config["data"], **stage} for name, stage in config["stages"].items()}
         finished: dict[str, Any] = {}
         for place, (name, stage) in enumerate(config["stages"].items()):
             if name == "later_test":
                 continue
-            folder = run / "artefacts" / name
-            folder.mkdir(parents=True)
-            key = f"{place:020x}"
-            (folder / "artefact.json").write_text(json.dumps({"key": key}))
-            (folder / "metrics.json").write_text(json.dumps(METRICS.get(name, {})))
+            made = run / "artefacts" / name
+            made.mkdir(parents=True)
+            key = f"{config['seed']:010x}{place:010x}"
+            (made / "artefact.json").write_text(json.dumps({"key": key}))
+            (made / "metrics.json").write_text(json.dumps(recorded.get(name, {})))
             if stage["verb"] == "fit":
-                write_curves(folder, "accuracy" if name == "erm" else "loss")
+                write_curves(made, "accuracy" if name == "erm" else "loss")
             if name == "sampling":
-                write_picture(folder / "pictures" / "samples.png")
+                write_picture(made / "pictures" / "samples.png")
             finished[name] = {
                 "verb": stage["verb"],
                 "title": stage.get("title"),

@@ -1,12 +1,29 @@
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
+from scipy import stats
 
 from lab.errors import UserError
+from lab.reports.groups import groups
 from lab.reports.run import Run
-from lab.reports.tables import Table, costs, duration, metrics_table, results_table, shown, signal_table
+from lab.reports.statistics import Estimate
+from lab.reports.tables import (
+    Table,
+    comparison_table,
+    costs,
+    costs_table,
+    difference,
+    duration,
+    mean_and_spread,
+    metrics_table,
+    results_table,
+    shown,
+    signal_table,
+    spread,
+)
 
 
 def test_results_have_a_row_a_test_stage_and_the_headline_first(make_run):
@@ -48,11 +65,88 @@ def test_markup_in_a_title_is_escaped():
 
 
 def test_signals_are_metrics_of_predict_stages_side_by_side(make_run):
-    table = signal_table(Run(make_run()))
+    table = signal_table(make_run())
     assert table is not None
     assert table.columns == ("metric", "Synthetic images", "Amplifier on the training images")
     assert ("aligned share", "98.5 %", "-") in table.rows
     assert ("precision", "-", "0.9123") in table.rows
+
+
+@pytest.fixture
+def group(make_run):
+    """Three seeds; the last one has no conflicting accuracy of ERM and twice the time of its diffusion model."""
+    runs = []
+    for seed, conflicting in enumerate((0.3, 0.4, None)):
+        metrics = {"erm_test": {"test/accuracy": 0.7 + 0.1 * seed, "test/conflicting_accuracy": conflicting}}
+        runs.append(make_run(f"seed{seed}", metrics, seed=seed))
+    path = runs[2] / "run.json"
+    record = json.loads(path.read_text())
+    record["stages"]["diffusion"] |= {"seconds": 2 * 61.4, "peak_memory_mib": 2048}
+    path.write_text(json.dumps(record))
+    (group,) = groups([Run(run) for run in runs])
+    return group
+
+
+def test_results_of_several_seeds_say_how_many_they_are_of(group):
+    table = results_table(group)
+    assert table.columns == ("method", "accuracy", "conflicting accuracy", "n", "loss")
+    assert table.lead == 4
+    assert table.rows == (
+        ("ERM", "80.0 ± 10.0 %", "35.0 ± 7.1 % (2)", "3", "-"),
+        ("DDB, recipe II", "78.0 ± 0.0 %", "64.0 ± 0.0 %", "3", "0.61 ± 0"),
+        ("LfF", "-", "-", "0", "-"),
+    )
+
+
+def test_signals_of_several_seeds_are_means(group):
+    table = signal_table(group)
+    assert table is not None and ("precision", "-", "0.9123 ± 0") in table.rows
+
+
+def test_all_headline_metrics_are_compared_side_by_side(group):
+    """The first test stage is the baseline; only seeds that both have count."""
+    low, high = stats.ttest_rel([0.64, 0.64], [0.3, 0.4]).confidence_interval(0.95)
+    table = comparison_table(group)
+    assert table.columns == ("against ERM", "accuracy", "conflicting accuracy", "n")
+    conflicting = f"+29.0 points [{100 * low:+.1f}, {100 * high:+.1f}]"
+    assert table.rows[0] == ("DDB, recipe II", "-2.0 points [-26.8, +22.8]", conflicting, "3")
+    assert table.rows[1] == ("LfF", "-", "-", "0")
+
+
+def test_a_single_run_is_compared_without_an_interval(make_run):
+    (single,) = groups([Run(make_run())])
+    assert comparison_table(single).rows[0] == ("DDB, recipe II", "+7.0 points", "+33.0 points", "1")
+
+
+def test_costs_over_seeds_are_means_and_the_largest_memory(group):
+    rows = {row[0]: row[1:] for row in costs_table(group).rows}
+    assert rows["Diffusion model"] == ("fit", "1 min 22 s ± 35 s", "86.8 %", "2,048 MiB", "3")
+    assert rows["LfF"] == ("test", "-", "-", "-", "0")
+    assert rows["all stages"] == ("", "1 min 34 s ± 35 s", "100.0 %", "2,048 MiB", "3")
+
+
+@pytest.mark.parametrize(
+    ("share", "values", "text"),
+    [
+        (True, (0.5,), "50.0 %"),
+        (False, (1.0, 3.0), "2 ± 1.4"),
+        (False, (19000.0, 19001.0), "19000 ± 0.71"),
+        (True, (0.1, 0.2, 0.3), "20.0 ± 10.0 %"),
+    ],
+)
+def test_mean_and_spread(share, values, text):
+    assert mean_and_spread(share, Estimate(values)) == text
+
+
+def test_nothing_known_is_shown_as_such():
+    assert mean_and_spread(True, None) == "-"
+    assert spread(False, 0.25, None) == "0.25"
+
+
+def test_a_difference_has_its_interval_and_may_do_without_a_sign():
+    assert difference(True, Estimate((0.1, 0.1))) == "+10.0 points [+10.0, +10.0]"
+    assert difference(False, Estimate((-0.5, -0.5)), signed=False) == "-0.5 [-0.5, -0.5]"
+    assert difference(False, Estimate((0.25,))) == "+0.25"
 
 
 def test_costs_tell_ran_cached_and_not_run_apart(make_run):
