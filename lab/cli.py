@@ -16,10 +16,13 @@ VERBS = {
     "list": "papers, experiments, data sets and modules; what is ready and what is missing",
     "show": "an experiment as it would run: every value, its origin, the stages",
     "fit": "run an experiment, or what is left of it",
+    "sweep": "many runs: grids, seeds, searches; status, retry, cancel, collect",
     "evaluate": "test the trained models of a run",
     "predict": "apply a run's model to a folder of your own images",
     "report": "write a run's report",
+    "why": "what tells two runs apart, and where their curves part",
     "data": "get, place and verify data sets",
+    "reproduce": "run a recorded result again and say how far it is off",
     "record": "keep the results of finished runs beside the experiments",
 }
 """verb -> its line in `lab --help`. `lab/commands/VERB.py` has `add_arguments(parser)` and `run(args) -> int`."""

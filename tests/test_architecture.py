@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     {"lab.networks", "lab.diffusion", "lab.kernels", "lab.metrics", "lab.data"},
     {"lab.papers"},
-    {"lab.stages", "lab.sweeps", "lab.reports"},
+    {"lab.stages"},
+    {"lab.sweeps", "lab.reports"},
     {"lab.commands"},
     {"lab.cli", "lab.__main__"},
 )

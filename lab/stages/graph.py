@@ -46,21 +46,24 @@ def runs_dir(experiment: Experiment) -> Path:
     return Path(experiment.runs_dir).expanduser() if experiment.runs_dir else env.RUNS.path()
 
 
-def plan(experiment: Experiment, *, prepare: bool = False) -> list[Node]:
+def plan(
+    experiment: Experiment, *, prepare: bool = False, fingerprints: dict[str, str | None] | None = None
+) -> list[Node]:
     """Stages in an order in which each finds its inputs.
 
     prepare: generate stand-ins and insist on the data, instead of leaving keys unknown.
+    fingerprints: of data sets, filled in here; handed from plan to plan, where many are made at once.
 
     Raises:
         DataError: with `prepare`, when a data set is absent or damaged.
     """
     store = Store(runs_dir(experiment))
-    fingerprints: dict[str, str | None] = {}
+    fingerprints = {} if fingerprints is None else fingerprints
     nodes: dict[str, Node] = {}
     for name in ordered(experiment.stages):
         stage = experiment.stages[name]
         inputs = inputs_of(stage)
-        material = _material(stage, experiment.seed, store, fingerprints, prepare)
+        material = _material(stage, experiment, store, fingerprints, prepare)
         keys = {role: nodes[source].key for role, source in inputs.items()}
         if material is None or None in keys.values():
             nodes[name] = Node(name, stage, inputs, None, False, {})
@@ -111,7 +114,7 @@ def needed_for(nodes: Iterable[Node], wanted: Iterable[str]) -> list[Node]:
 
 
 def _material(
-    stage: StageConfig, seed: int, store: Store, fingerprints: dict[str, str | None], prepare: bool
+    stage: StageConfig, experiment: Experiment, store: Store, fingerprints: dict[str, str | None], prepare: bool
 ) -> dict[str, Any] | None:
     assert stage.module is not None and stage.data is not None and stage.trainer is not None  # a resolved experiment
     data = _component("data", stage.data)
@@ -126,6 +129,9 @@ def _material(
     trainer = as_plain(stage.trainer, keep_runtime=False)
     if stage.verb != "fit":
         trainer = {"precision": trainer["precision"]}
+    seed = stage.seed if stage.seed is not None else experiment.seed
+    # An axis that is pinned to the seed itself changes nothing, so it has to change no key.
+    pinned = {axis: value for axis, value in as_plain(experiment.seeds).items() if value not in (None, seed)}
     return {
         "format": FORMAT,
         "verb": stage.verb,
@@ -133,7 +139,8 @@ def _material(
         "data": data,
         "split": None if stage.verb == "fit" else stage.split,
         "trainer": trainer,
-        "seed": stage.seed if stage.seed is not None else seed,
+        "seed": seed,
+        **({"seeds": pinned} if pinned else {}),
     }
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import Resolved
+from lab.config.deciding import TEXTS
 from lab.config.fields import as_plain
+from lab.config.schema import Experiment
 from lab.errors import UserError
 from lab.stages.artefact import MANIFEST, Artefact
 from lab.stages.environment import environment
@@ -22,25 +24,34 @@ CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 
 
+def run_id(experiment: Experiment) -> str:
+    """Name, seed, and a hash of everything that decides the results; a claim or a title that is reworded changes
+    nothing."""
+    plain = {key: value for key, value in as_plain(experiment, keep_runtime=False).items() if key not in TEXTS}
+    plain["stages"] = {name: {**stage, "title": None} for name, stage in plain["stages"].items()}
+    return f"{experiment.name}-seed{experiment.seed}-{hash_of(plain)[:8]}"
+
+
 class RunRecord:
     """`runs/<id>/`: config.yaml, origins.json, environment.json, run.json, artefacts/<stage> links, report.html.
 
-    The id is the experiment's name, its seed and a hash of everything that decides the results, so that the same
-    experiment asked again writes into the same folder.
+    The same experiment asked again has the same id and writes into the same folder.
     """
 
     def __init__(self, path: Path, content: dict[str, Any]):
         self.path, self.content = path, content
 
     @classmethod
-    def open(cls, resolved: Resolved, runs: Path, *, computes: bool = True) -> RunRecord:
+    def open(
+        cls, resolved: Resolved, runs: Path, *, computes: bool = True, made_in: Mapping[str, Any] | None = None
+    ) -> RunRecord:
         """Create the folder, or come back to it.
 
         computes: whether there is a stage left to run; else environment.json stays that of the run that did the work.
+        made_in: the environment, where it is not this process's.
         """
         experiment = resolved.experiment
-        digest = hash_of(as_plain(experiment, keep_runtime=False))[:8]
-        identity = f"{experiment.name}-seed{experiment.seed}-{digest}"
+        identity = run_id(experiment)
         path = runs / identity
         (path / "artefacts").mkdir(parents=True, exist_ok=True)
         earlier = json.loads((path / RUN).read_text()) if (path / RUN).exists() else {}
@@ -64,7 +75,7 @@ class RunRecord:
         write_atomically(path / CONFIG, lambda draft: draft.write_text(text))
         write_json(path / "origins.json", {key: str(origin) for key, origin in resolved.origins.items()})
         if computes or not (path / ENVIRONMENT).exists():
-            write_json(path / ENVIRONMENT, environment())
+            write_json(path / ENVIRONMENT, dict(made_in) if made_in else environment())
         record.save()
         return record
 

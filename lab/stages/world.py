@@ -67,7 +67,7 @@ def launch(processes: int, command: Sequence[str]) -> int:
                 [*command],
                 env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                 stderr=said[rank],
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
             for rank in range(processes)
         ]
@@ -97,7 +97,7 @@ def launch(processes: int, command: Sequence[str]) -> int:
     return 128 - status if status < 0 else int(status)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Ask Linux for a SIGTERM when the launcher is killed, so that no rank goes on alone and holds a lock."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG

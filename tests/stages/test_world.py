@@ -159,7 +159,7 @@ def test_two_processes_are_one(tmp_path) -> None:
     made = artefact(runs, "first")
     assert made.manifest["made"]["devices"] == 2
     assert {path.name for path in made.path.iterdir()} == {
-        *("artefact.json", "weights.safetensors", "metrics.json", "curves.csv")
+        *("artefact.json", "weights.safetensors", "metrics.json", "curves.csv", "tensorboard")
     }
     assert len([*(runs / "store").iterdir()]) == 3
     assert [path.name for path in (runs / "work").iterdir()] == [artefact_key(config, runs, options)]
