@@ -1,14 +1,15 @@
 """What lab costs per training step, against a bare PyTorch loop with the same network, data, batches and optimiser.
 
-    python -m benchmarks.overhead [--out overhead.json] [--steps 40]
+    python -m benchmarks.overhead [--out overhead.json] [--steps 40] [--loggers]
 
-lab's side is the real one: `run_stage` on an experiment with one stage, with its recovery checkpoints, curves, progress
-and checks at their defaults. The two take turns step by step, so that other work on the machine slows both: whenever
-lab enters `training_step`, its clock is stopped, the bare loop does one step, and lab's clock goes on. A step of lab is
-thus everything from one forward pass to the next (rows, hooks, backward, optimiser, curves, checks); what is done once
-(start-up, the data set, the artefact) is not counted. `ratio` is the median over the steps, but the first, of lab's
-time by that of the bare step just before; `mean_ratio` is the ratio of the means, in which rare work (the end of an
-epoch) counts and which other programs disturb more.
+lab's side is the real one: `run_stage` on an experiment with one stage, with its recovery checkpoints, curves, loggers,
+progress and checks at their defaults; `--loggers` with no name behind it leaves the loggers out. The two take turns
+step by step, so that other work on the machine slows both: whenever lab enters `training_step`, its clock is stopped,
+the bare loop does one step, and lab's clock goes on. A step of lab is thus everything from one forward pass to the next
+(rows, hooks, backward, optimiser, curves, checks); what is done once (start-up, the data set, the artefact) is not
+counted. `ratio` is the median over the steps, but the first, of lab's time by that of the bare step just before;
+`mean_ratio` is the ratio of the means, in which rare work (the end of an epoch) counts and which other programs disturb
+more.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from lab.diffusion.loss import drop_mask, noise_loss
 from lab.papers.ddb.diffusion import lr_factor, to_signed
 from lab.stages.environment import environment
 from lab.stages.graph import plan
+from lab.stages.loggers import Tracking
 from lab.stages.runner import run_stage
 from lab.stages.store import Store
 from lab.stages.world import World
@@ -52,6 +54,7 @@ EXPERIMENT = """
 name: overhead
 data: {{name: shapes, image_size: 32, train: 1280, val: 8, test: 8}}
 trainer: {{max_steps: {steps}, batch_size: {batch}, validate_every: 0, accelerator: cpu}}
+loggers: {loggers}
 stages:
   fit: {{verb: fit, module: {{name: {module}}}}}
 """
@@ -69,7 +72,8 @@ def main(argv: list[str] | None = None) -> int:
         "threads": torch.get_num_threads(),
         "batch_size": BATCH,
         "image_size": 32,
-        **{name: compared(name, options.steps) for name in options.networks},
+        "loggers": options.loggers,
+        **{name: compared(name, options.steps, options.loggers) for name in options.networks},
     }
     print(json.dumps(found, indent=1))
     if options.out:
@@ -84,6 +88,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--steps", type=int, default=60, help="steps of either side")
+    parser.add_argument("--loggers", nargs="*", default=["tensorboard"], help="who is told the curves")
     parser.add_argument("--threads", type=int, help="default: torch's own choice")
     parser.add_argument("--out", help="file for the numbers")
     options = parser.parse_args(argv)
@@ -92,15 +97,15 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def compared(name: str, steps: int) -> dict[str, Any]:
+def compared(name: str, steps: int, loggers: list[str]) -> dict[str, Any]:
     """Milliseconds a step of either side, and their ratio."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "overhead.yaml"
-        path.write_text(EXPERIMENT.format(steps=steps, batch=BATCH, module=name))
+        path.write_text(EXPERIMENT.format(steps=steps, batch=BATCH, module=name, loggers=loggers))
         experiment = resolve(path, overrides=[f"runs_dir={folder}"]).experiment
         (node,) = plan(experiment)
         with taking_turns(registry.get("module", name).target_class(), bare(name, experiment, steps)) as (lab, plain):
-            run_stage(node, {}, Store(Path(folder)), World(), label=name)
+            run_stage(node, {}, Store(Path(folder)), World(), label=name, tracking=Tracking.of(experiment))
     lab, plain = lab[WARM:], plain[WARM : len(lab)]
     return {
         "ratio": round(statistics.median(ours / theirs for ours, theirs in zip(lab, plain, strict=True)), 4),

@@ -19,11 +19,11 @@ VERBS = {
     "sweep": "many runs: grids, seeds, searches; status, retry, cancel, collect",
     "evaluate": "test the trained models of a run",
     "predict": "apply a run's model to a folder of your own images",
-    "report": "write a run's report",
+    "report": "write the report of a run, a sweep, or all runs",
     "why": "what tells two runs apart, and where their curves part",
     "data": "get, place and verify data sets",
     "reproduce": "run a recorded result again and say how far it is off",
-    "record": "keep the results of finished runs beside the experiments",
+    "record": "keep the results of finished runs or sweeps beside the experiments",
 }
 """verb -> its line in `lab --help`. `lab/commands/VERB.py` has `add_arguments(parser)` and `run(args) -> int`."""
 
@@ -54,16 +54,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
+    width = max(map(len, VERBS))
+    listed = "\n".join(f"    {verb:{width}}  {line}" for verb, line in VERBS.items())
     top = argparse.ArgumentParser(
         prog="lab",
-        description="Ten papers as experiments that train, resume, compare and extend.",
+        description=f"Ten papers as experiments that train, resume, compare and extend.\n\nverbs:\n{listed}",
         epilog="lab VERB --help says more of a verb.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"lab {__version__}")
-    verbs = top.add_subparsers(metavar="VERB", dest="verb")
-    for verb, line in VERBS.items():
-        verbs.add_parser(verb, help=line)
+    verbs = top.add_subparsers(metavar="VERB", dest="verb", help="one of these")
+    for verb in VERBS:
+        verbs.add_parser(verb)
     if not argv or argv[0].startswith("-"):
         top.parse_args(argv)
         top.print_help(sys.stderr)

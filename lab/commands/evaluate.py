@@ -10,6 +10,7 @@ from lab.config.schema import Experiment, StageConfig
 from lab.errors import UserError
 from lab.stages.execute import execute, say, world_of
 from lab.stages.graph import needed_for, plan, runs_dir
+from lab.stages.loggers import Tracking
 from lab.stages.store import Store
 
 
@@ -40,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
             f"run {path.name}: not trained yet: {', '.join(missing)} (trained: {', '.join(trained) or 'none'}); "
             f"finish it with `lab fit --config {path / 'config.yaml'}`"
         )
-    artefacts = execute(nodes, Store(runs_dir(experiment)), world_of(experiment))
+    tracking = Tracking.of(experiment)
+    artefacts = execute(nodes, Store(runs_dir(experiment)), world_of(experiment), tracking=tracking)
     say(f"{path.name}, split {args.split}:")
     rows = {str(tests[name].title): artefacts[name].metrics for name in tests}
     print(metrics_table(rows, experiment.report.headline).text())

@@ -10,6 +10,7 @@ from lab.errors import Interrupted, UserError
 from lab.stages.execute import execute, say, world_of
 from lab.stages.files import disk_errors
 from lab.stages.graph import plan, runs_dir
+from lab.stages.loggers import Tracking
 from lab.stages.record import RunRecord
 from lab.stages.store import Store
 from lab.stages.world import World, agree, launch, started_by_launcher, this_command
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     resolved = resolve(args.config, profiles=args.profile, overrides=args.overrides)
     experiment = resolved.experiment
-    trainer = experiment.trainer
+    trainer, tracking = experiment.trainer, Tracking.of(experiment)
     begun = time.monotonic()
     world, nodes = World(), [] if started_by_launcher() else plan(experiment, prepare=True)
     if not nodes or not all(node.cached for node in nodes):
@@ -43,12 +44,18 @@ def run(args: argparse.Namespace) -> int:
         nodes = agree(nodes or (plan(experiment, prepare=True) if world.is_first else None), world)
     store = Store(runs_dir(experiment))
     if not world.is_first:
-        execute(nodes, store, world)
+        execute(nodes, store, world, tracking=tracking)
         return 0
     with disk_errors("the run's record", store.root):
         record = RunRecord.open(resolved, store.root, computes=not all(node.cached for node in nodes))
         try:
-            execute(nodes, store, world, lambda node, artefact, ran: record.add(node, artefact, ran=ran))
+            execute(
+                nodes,
+                store,
+                world,
+                lambda node, artefact, ran: record.add(node, artefact, ran=ran),
+                tracking=tracking,
+            )
         except BaseException as error:
             with suppress(OSError):  # a full disk may be why we are here
                 record.finish("interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed")

@@ -13,16 +13,25 @@ from lab.config.schema import Experiment, TrainerConfig
 from lab.stages.artefact import Artefact
 from lab.stages.graph import Node
 from lab.stages.interruption import STOP, stopped
+from lab.stages.loggers import NOBODY, Tracking
 from lab.stages.store import Store
 from lab.stages.world import World, agree, agree_any
 
 Done = Callable[[Node, Artefact, bool], None]
 
 
-def execute(nodes: Sequence[Node], store: Store, world: World, done: Done = lambda *_: None) -> dict[str, Artefact]:
+def execute(
+    nodes: Sequence[Node],
+    store: Store,
+    world: World,
+    done: Done = lambda *_: None,
+    *,
+    tracking: Tracking = NOBODY,
+) -> dict[str, Artefact]:
     """Artefacts of all nodes by stage name. Called on every rank; rank 0 decides what is cached and holds the locks.
 
     done: called on rank 0 after each stage with (node, artefact, whether it ran here).
+    tracking: the loggers that hear of the stages that run here.
     """
     artefacts: dict[str, Artefact] = {}
     with STOP:
@@ -31,7 +40,7 @@ def execute(nodes: Sequence[Node], store: Store, world: World, done: Done = lamb
                 raise stopped(signum, f"before stage '{node.name}'")
             label = f"[{place}/{len(nodes)}] {node.name}"
             inputs = {role: artefacts[source] for role, source in node.inputs.items()}
-            ran = _ensure(node, inputs, store, world, label)
+            ran = ensure(node, inputs, store, world, label, tracking=tracking)
             artefact = store.get(str(node.key))
             assert artefact is not None
             artefacts[node.name] = artefact
@@ -42,7 +51,15 @@ def execute(nodes: Sequence[Node], store: Store, world: World, done: Done = lamb
     return artefacts
 
 
-def _ensure(node: Node, inputs: Mapping[str, Artefact], store: Store, world: World, label: str) -> bool:
+def ensure(
+    node: Node,
+    inputs: Mapping[str, Artefact],
+    store: Store,
+    world: World,
+    label: str,
+    *,
+    tracking: Tracking = NOBODY,
+) -> bool:
     """Have the artefact of a node in the store; returns whether it was computed here."""
     assert node.key is not None
     if agree(store.get(node.key) is not None, world):
@@ -50,7 +67,7 @@ def _ensure(node: Node, inputs: Mapping[str, Artefact], store: Store, world: Wor
     with store.lock(node.key, _waiting(label, node.name)) if world.is_first else nullcontext():
         missing: bool = agree(store.get(node.key) is None, world)
         if missing:
-            _run(node, inputs, store, world, label)
+            _run(node, inputs, store, world, label, tracking)
     return missing
 
 
@@ -66,14 +83,16 @@ def _waiting(label: str, name: str) -> Callable[[], None]:
     return waiting
 
 
-def _run(node: Node, inputs: Mapping[str, Artefact], store: Store, world: World, label: str) -> None:
+def _run(
+    node: Node, inputs: Mapping[str, Artefact], store: Store, world: World, label: str, tracking: Tracking
+) -> None:
     from lab.stages.runner import run_stage
 
     resumed = world.is_first and any((store.root / "work" / str(node.key)).glob("*"))
     if world.is_first:
         say(f"{label}: {node.stage.verb}{' goes on' if resumed else ''} ({node.key})")
     begun = time.monotonic()
-    artefact = run_stage(node, inputs, store, world, label=label)
+    artefact = run_stage(node, inputs, store, world, label=label, tracking=tracking)
     gc.collect()  # a Trainer and its module hold each other; their memory should be free for the next stage
     if world.is_first:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in list(artefact.metrics.items())[:4])

@@ -22,6 +22,7 @@ from lab.errors import StageFailed, UserError
 from lab.stages.artefact import CURVES
 from lab.stages.files import disk_errors, flush, write_atomically
 from lab.stages.interruption import STOP, stopped
+from lab.stages.loggers import StageLoggers
 from lab.stages.seeds import derive
 from lab.stages.world import World, agree, agree_any
 
@@ -33,13 +34,14 @@ NEVER = 2**62
 
 
 class Curves(L.Callback):
-    """Writes `train/…` every `log_every` steps and `val/…` after each validation to `curves.csv` (step, name, value).
+    """Writes `train/…` every `log_every` steps and `val/…` after each validation to `curves.csv` (step, name, value),
+    and tells the loggers the same.
 
     The file's length is part of the recovery checkpoint, so that a resumed run continues the same curve.
     """
 
-    def __init__(self, folder: Path, every: int, world: World):
-        self.path, self.every, self.world = folder / CURVES, every, world
+    def __init__(self, folder: Path, every: int, world: World, loggers: StageLoggers):
+        self.path, self.every, self.world, self.loggers = folder / CURVES, every, world, loggers
         self.length = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -50,12 +52,17 @@ class Curves(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.world.is_first:
-            with self.path.open("ab") as handle:
+            with self.path.open("a+b") as handle:
+                handle.seek(self.length)
+                lost = handle.read().decode(errors="replace")
                 handle.truncate(self.length)
+            rows = [row for row in csv.reader(io.StringIO(lost)) if len(row) == 3 and row[0].isdigit()]
+            self.loggers.begin(trainer.global_step, {(int(step), name) for step, name, _ in rows})
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         if self.world.is_first:
             flush(self.path)  # the checkpoint's length must never be more than the disk has
+            self.loggers.flush()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         stepped = (trainer.fit_loop.epoch_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
@@ -70,14 +77,16 @@ class Curves(L.Callback):
         values = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}
         if not self.world.is_first or not values:
             return
+        numbers = {name: float(value) for name, value in values.items()}
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         if self.length == 0:
             rows.writerow(("step", "name", "value"))
-        rows.writerows((trainer.global_step, name, repr(float(value))) for name, value in values.items())
+        rows.writerows((trainer.global_step, name, repr(value)) for name, value in numbers.items())
         with disk_errors("curves", self.path.parent), self.path.open("ab") as handle:
             handle.write(text.getvalue().encode())
             self.length = handle.tell()
+        self.loggers.log(numbers, trainer.global_step)
 
 
 class Selection(L.Callback):

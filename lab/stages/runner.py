@@ -29,6 +29,7 @@ from lab.stages.artefact import CURVES, METRICS, TABLE, WEIGHTS, Artefact
 from lab.stages.environment import environment
 from lab.stages.files import disk_errors, write_json
 from lab.stages.graph import WEIGHTS_ROLE, Node
+from lab.stages.loggers import NOBODY, TENSORBOARD, StageLoggers, Tracking
 from lab.stages.module import StageModule
 from lab.stages.predictions import PredictionWriter
 from lab.stages.progress import Progress
@@ -42,7 +43,7 @@ from lab.stages.recovery import (
     recovery_checkpoint,
     save_weights,
 )
-from lab.stages.seeds import derive
+from lab.stages.seeds import seed_of
 from lab.stages.store import Store, now
 from lab.stages.world import World, agree, barrier
 
@@ -51,10 +52,19 @@ SPENT = "spent.json"
 """Seconds that interrupted runs of a stage took, in its working folder."""
 
 
-def run_stage(node: Node, inputs: Mapping[str, Artefact], store: Store, world: World, *, label: str = "") -> Artefact:
+def run_stage(
+    node: Node,
+    inputs: Mapping[str, Artefact],
+    store: Store,
+    world: World,
+    *,
+    label: str = "",
+    tracking: Tracking = NOBODY,
+) -> Artefact:
     """Compute the artefact of a node whose key is locked by rank 0, or go on computing it.
 
     inputs: role -> artefact, complete. Called on every rank; returns when the artefact is published.
+    tracking: the loggers that hear of it; default none.
 
     Raises:
         StageFailed: diverged loss, full disk. Interrupted: after SIGINT or SIGTERM. Both leave what is needed to go on.
@@ -65,11 +75,11 @@ def run_stage(node: Node, inputs: Mapping[str, Artefact], store: Store, world: W
     started, clock = now(), time.monotonic()
     _reset_peak_memory()
     work = agree(store.work(node.key) if world.is_first else None, world)
-    seed = int(node.material["seed"])
+    loggers = StageLoggers(tracking if world.is_first else NOBODY, node, store, label)
     with quiet_lightning():
-        data = _data_module(node, inputs, store, world, seed)
-        _seed_everything(derive(seed, "initialisation"))
-        module = _module(node, data, inputs, seed)
+        data = _data_module(node, inputs, store, world)
+        _seed_everything(seed_of(node.material, "initialisation"))
+        module = _module(node, data, inputs)
         trainer_config = stage.trainer
         earlier = json.loads((work / SPENT).read_text()) if (work / SPENT).exists() else 0.0
         if trainer_config.compile:
@@ -79,13 +89,21 @@ def run_stage(node: Node, inputs: Mapping[str, Artefact], store: Store, world: W
         try:
             with _output(work, world) as output, disk_errors("an artefact", store.root):
                 if stage.verb == "fit":
-                    _fit(node, trainer_config, module, data, work, output, world, label)
-                elif stage.verb == "predict":
-                    _predict(trainer_config, module, data, work, output, world, label, node.name)
+                    found = _fit(node, trainer_config, module, data, work, output, world, label, loggers)
                 else:
-                    _evaluate(stage.verb, trainer_config, module, data, work, output, world, label, node.name)
+                    loggers.begin()
+                    if stage.verb == "predict":
+                        found = _predict(trainer_config, module, data, work, output, world, label, node.name)
+                    else:
+                        found = _evaluate(
+                            stage.verb, trainer_config, module, data, work, output, world, label, node.name
+                        )
                 barrier(world)
                 if world.is_first:
+                    loggers.log(found, int(found.get("steps", 0)))
+                    loggers.close(finished=True)
+                    if (work / TENSORBOARD).exists():
+                        shutil.copytree(work / TENSORBOARD, output / TENSORBOARD)
                     manifest = {
                         "stage": dict(node.material),
                         "facts": data.facts.to_plain(),
@@ -101,6 +119,7 @@ def run_stage(node: Node, inputs: Mapping[str, Artefact], store: Store, world: W
                     }
                     store.publish(node.key, output, manifest)
         except BaseException:
+            loggers.close(finished=False)
             if world.is_first and work.exists():
                 # So that the time ledger of a resumed stage counts all of its time; a full disk may be why we are here.
                 with suppress(OSError):
@@ -154,7 +173,9 @@ def _fit(
     output: Path,
     world: World,
     label: str,
-) -> None:
+    loggers: StageLoggers,
+) -> dict[str, float]:
+    """What the curves don't say: the numbers of steps and epochs, and the step of the weights that are kept."""
     assert node.key is not None
     checkpoint = recovery_checkpoint(work, node.name, node.key)
     if _is_overridden(module, "sampling_weights"):
@@ -165,7 +186,7 @@ def _fit(
             f"stage '{node.name}': monitor '{config.monitor}' would never be measured: "
             "it needs a validation split, a module that validates, and trainer.validate_every above 0"
         )
-    curves = Curves(work, config.log_every, world)
+    curves = Curves(work, config.log_every, world, loggers)
     selection = Selection(work, config, node.name, world)
     trainer = make_trainer(
         config,
@@ -188,7 +209,7 @@ def _fit(
     )
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if not world.is_first:
-        return
+        return {}
     if config.select == "best" and selection.best is not None:
         shutil.copyfile(selection.best_weights, output / WEIGHTS)
     else:
@@ -198,8 +219,9 @@ def _fit(
     kept_step = selection.best_step if config.select == "best" else trainer.global_step
     # `processed`, as `trainer.current_epoch` is one short in a run that was killed just before this line and resumed.
     epochs: int = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
-    progress = {"steps": trainer.global_step, "epochs": epochs, "kept_step": kept_step}
+    progress: dict[str, float] = {"steps": trainer.global_step, "epochs": epochs, "kept_step": kept_step}
     _write_metrics(output, {**selection.metrics, **progress})
+    return progress
 
 
 def _is_overridden(module: StageModule, method: str) -> bool:
@@ -220,7 +242,7 @@ def _predict(
     world: World,
     label: str,
     name: str,
-) -> None:
+) -> dict[str, float]:
     writer = PredictionWriter(work, config.eval_batch_size)
     data.done_batches = agree(writer.done(), world)
     callbacks = [Progress(label, "predict", quiet=not world.is_first), writer, StopBetweenBatches(name)]
@@ -230,7 +252,7 @@ def _predict(
         trainer.predict(module, datamodule=data, return_predictions=False)
     barrier(world)
     if not world.is_first:
-        return
+        return {}
     table = writer.merged(rows)
     save_file(table, output / TABLE)
     names = list(data.names(data.eval_split))
@@ -239,6 +261,7 @@ def _predict(
     summary = module.summarise(table, names)
     _write_metrics(output, summary.metrics)
     _save_pictures(output, summary.pictures)
+    return summary.metrics
 
 
 def _evaluate(
@@ -251,13 +274,15 @@ def _evaluate(
     world: World,
     label: str,
     name: str,
-) -> None:
+) -> dict[str, float]:
     callbacks: list[L.Callback] = [Progress(label, verb, quiet=not world.is_first), StopBetweenBatches(name)]
     trainer = make_trainer(config, world, callbacks, work)
     run = trainer.test if verb == "test" else trainer.validate
     run(module, datamodule=data, verbose=False)
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     if world.is_first:
-        _write_metrics(output, {name: float(value) for name, value in trainer.callback_metrics.items()})
+        _write_metrics(output, metrics)
+    return metrics
 
 
 def _save_pictures(output: Path, pictures: Mapping[str, Any]) -> None:
@@ -270,7 +295,7 @@ def _save_pictures(output: Path, pictures: Mapping[str, Any]) -> None:
         Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(output / "pictures" / name)
 
 
-def _data_module(node: Node, inputs: Mapping[str, Artefact], store: Store, world: World, seed: int) -> LabDataModule:
+def _data_module(node: Node, inputs: Mapping[str, Artefact], store: Store, world: World) -> LabDataModule:
     stage = node.stage
     assert stage.data is not None and stage.trainer is not None
     loading = Loading(
@@ -280,7 +305,7 @@ def _data_module(node: Node, inputs: Mapping[str, Artefact], store: Store, world
         workers=stage.trainer.workers,
         rank=world.rank,
         world=world.size,
-        seed=derive(seed, "data"),
+        seed=seed_of(node.material, "data"),
         cache=store.cache,
     )
     component = registry.get("data", stage.data.name)
@@ -293,12 +318,12 @@ def _data_module(node: Node, inputs: Mapping[str, Artefact], store: Store, world
     return data
 
 
-def _module(node: Node, data: LabDataModule, inputs: Mapping[str, Artefact], seed: int) -> StageModule:
+def _module(node: Node, data: LabDataModule, inputs: Mapping[str, Artefact]) -> StageModule:
     stage = node.stage
     assert stage.module is not None and stage.trainer is not None
     component = registry.get("module", stage.module.name)
     module: StageModule = component.target_class()(stage.module.options, data.facts, inputs)
-    module.seed = derive(seed, "sampling")
+    module.seed = seed_of(node.material, "sampling")
     module.log_every = stage.trainer.log_every
     if hasattr(module, "read_bias") and hasattr(data, "read_bias"):
         module.read_bias = data.read_bias

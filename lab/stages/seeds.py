@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Axis = Literal["data", "initialisation", "sampling"]
 
 
 def derive(seed: int, *axes: str | int) -> int:
@@ -13,3 +17,8 @@ def derive(seed: int, *axes: str | int) -> int:
     """
     text = "\x1f".join([str(seed), *(f"{type(axis).__name__}:{axis}" for axis in axes)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def seed_of(material: Mapping[str, Any], axis: Axis) -> int:
+    """The seed of one axis of a stage, from what its key is made of: `seed`, and `seeds` where axes are pinned."""
+    return derive(int(material.get("seeds", {}).get(axis, material["seed"])), axis)

@@ -55,7 +55,7 @@ def test_origins(write, capsys) -> None:
 def test_problems(write, capsys) -> None:
     assert main(["show", str(write()), "sed=3", "stages.erm.module.lrr=2"]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "lab: error: command line: sed: unknown key; did you mean 'seed'?",
+        "lab: error: command line: sed: unknown key; did you mean 'seed' or 'seeds'?",
         "lab: error: command line: stages.erm.module.lrr: unknown key; did you mean 'lr'?",
     ]
     assert main(["show", str(write()), "seed"]) == 2

@@ -43,6 +43,8 @@ def test_a_plan(shipped) -> None:
         "trainer.accelerator=cpu",
         "trainer.eval_batch_size=5",
         "runs_dir=elsewhere",
+        "loggers=[mlflow]",
+        "seeds.data=0",
         "description=another",
         "report.headline=[]",
         "stages.second_test.trainer.max_epochs=9",
@@ -62,6 +64,7 @@ def test_what_changes_no_key(shipped, override) -> None:
         ("stages.table.trainer.precision=bf16-mixed", {"table"}),
         ("stages.second.seed=4", {"second", "second_test"}),
         ("seed=1", {"first", "table", "second", "second_test"}),
+        ("seeds.sampling=1", {"first", "table", "second", "second_test"}),
         ("data.rows=60", {"first", "table", "second", "second_test"}),
         ("trainer.batch_size=16", {"first", "table", "second", "second_test"}),
     ],
@@ -69,6 +72,25 @@ def test_what_changes_no_key(shipped, override) -> None:
 def test_what_changes_which_keys(shipped, override, changed) -> None:
     found = keys(override)
     assert {name for name, key in found.items() if key != shipped[name]} == changed
+
+
+def test_golden(shipped) -> None:
+    """Keys of artefacts that exist on somebody's disk: options that are added later must not change them."""
+    assert shipped == {
+        "first": "b404258a1d41182b8fcd",
+        "table": "10a5a502a62ff4e9e53b",
+        "second": "0731f0b00a76c3567125",
+        "second_test": "66d518c4db7eb33032a5",
+    }
+    assert keys("seed=3")["first"] == "815efc07e7f98e4764c1"
+
+
+def test_a_pinned_axis_is_part_of_a_key_where_it_is_not_the_seed() -> None:
+    """Two repetitions that differ in all but the order of rows; the one whose seed is the pinned one is an old one."""
+    first = {n: plan(resolve("toy_line", overrides=[f"seed={n}", "seeds.data=1"]).experiment)[0] for n in (0, 1, 2)}
+    assert first[0].material["seeds"] == first[2].material["seeds"] == {"data": 1}
+    assert first[0].key != first[2].key
+    assert first[1].key == keys("seed=1")["first"]
 
 
 def test_the_version_of_a_component_counts(shipped, monkeypatch) -> None:

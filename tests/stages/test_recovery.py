@@ -120,7 +120,7 @@ def test_time_and_leftovers(one, tmp_path) -> None:
     assert artefact(tmp_path, "first").manifest["made"]["seconds"] >= spent > 0
     assert not any((tmp_path / "work").iterdir())
     files = {path.name for path in artefact(tmp_path, "first").path.iterdir()}
-    assert files == {"artefact.json", "weights.safetensors", "metrics.json", "curves.csv"}
+    assert files == {"artefact.json", "weights.safetensors", "metrics.json", "curves.csv", "tensorboard"}
 
 
 @pytest.fixture
