@@ -8,8 +8,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lab import env
 from lab.data.base import Card
 from lab.errors import DataError, UnknownName, UserError
@@ -133,11 +131,13 @@ def verify(dataset: Any, config: Any) -> int:
         print(f"{name}: {len(rows):,} images of {'x'.join(str(n) for n in rows.images.shape[1:])}")
         for label, count in sorted(classes.items()):
             of_class = ", ".join(
-                f"{opened.bias_names[bias] if bias >= 0 else 'unknown'} {groups[label, bias]:,}"
+                f"{opened.bias_names[bias] if bias >= 0 else 'bias unknown'} {groups[label, bias]:,}"
                 for bias in sorted(bias for other, bias in groups if other == label)
             )
-            print(f"  {opened.class_names[label]}: {count:,} ({of_class})")
-        conflicting = ~opened.aligned[rows.labels, np.maximum(rows.bias, 0)] & (rows.bias >= 0)
-        print(f"  bias-conflicting: {conflicting.sum():,} ({conflicting.mean():.2%})")
+            print(f"  {opened.class_names[label]}: {count:,}" + (f" ({of_class})" if len(opened.bias_names) else ""))
+        known = rows.bias >= 0
+        if known.any():
+            conflicting = ~opened.aligned[rows.labels[known], rows.bias[known]]
+            print(f"  bias-conflicting: {conflicting.sum():,} ({conflicting.mean():.2%})")
     print(f"fingerprint: {opened.fingerprint()}")
     return 0

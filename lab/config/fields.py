@@ -14,6 +14,11 @@ def option(default: Any = dataclasses.MISSING, help: str = "", *, factory: Any =
     return dataclasses.field(default=default, default_factory=factory, metadata={"help": help})
 
 
+def added_option(default: Any, help: str) -> Any:
+    """An option that came later. With its default everything is as before, so artefact keys have it only without."""
+    return dataclasses.field(default=default, metadata={"help": help, "before": default})
+
+
 def runtime(default: Any = dataclasses.MISSING, help: str = "", *, factory: Any = dataclasses.MISSING) -> Any:
     """A field that says where or how fast something runs, never what comes out: left out of artefact keys."""
     return dataclasses.field(default=default, default_factory=factory, metadata={"help": help, "runtime": True})
@@ -44,20 +49,27 @@ class Checked(Protocol):
 
 
 def as_plain(config: Any, *, keep_runtime: bool = True) -> Any:
-    """A dataclass tree as plain dicts, lists and scalars; without its run-time-only fields on request."""
+    """A dataclass tree as plain dicts, lists and scalars; on request without its run-time-only fields, and without
+    options that came later and have their default.
+    """
     if config is None or isinstance(config, (str, int, float)):  # most of a tree
         return config
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         return {
             name: as_plain(getattr(config, name), keep_runtime=keep_runtime)
             for name, metadata in _fields(type(config))
-            if keep_runtime or not metadata.get("runtime")
+            if keep_runtime or _decides(metadata, getattr(config, name))
         }
     if isinstance(config, dict):
         return {str(key): as_plain(value, keep_runtime=keep_runtime) for key, value in config.items()}
     if isinstance(config, (list, tuple)):
         return [as_plain(value, keep_runtime=keep_runtime) for value in config]
     return config
+
+
+def _decides(metadata: Mapping[Any, Any], value: Any) -> bool:
+    """Whether a field with that value is part of artefact keys."""
+    return not metadata.get("runtime") and not ("before" in metadata and metadata["before"] == value)
 
 
 @cache

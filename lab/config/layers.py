@@ -6,27 +6,12 @@ loses the options of the one it replaces, and a trainer that is given `max_steps
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 
-from lab.config.reader import (
-    COMMAND_LINE,
-    DEFAULT,
-    FILE,
-    Node,
-    Origin,
-    children,
-    join,
-    leaves,
-    read_file,
-    read_value,
-    shown,
-)
-from lab.config.schema import Experiment
+from lab.config.reader import COMMAND_LINE, FILE, Node, Origin, children, join, read_file, read_value, shown
 from lab.errors import ConfigError, Problem, did_you_mean
 
 KeyPath = tuple[str, ...]
@@ -156,7 +141,7 @@ def merge(lower: Node, upper: Node, path: KeyPath = ()) -> Node:
     if not isinstance(lower.value, dict) or not isinstance(upper.value, dict):
         return upper
     merged = dict(lower.value)
-    if _is_component(path) and _differ(merged.get("name"), upper.value.get("name")):
+    if is_component(path) and _differ(merged.get("name"), upper.value.get("name")):
         merged = {}
     if _is_trainer(path):
         for one, other in (("max_epochs", "max_steps"), ("max_steps", "max_epochs")):
@@ -171,83 +156,9 @@ def _differ(one: Node | None, other: Node | None) -> bool:
     return one is not None and other is not None and one.value != other.value
 
 
-def _is_component(path: KeyPath) -> bool:
+def is_component(path: KeyPath) -> bool:
     return path == ("data",) or (len(path) == 3 and path[0] == "stages" and path[2] in ("module", "data"))
 
 
 def _is_trainer(path: KeyPath) -> bool:
     return path == ("trainer",) or (len(path) == 3 and path[0] == "stages" and path[2] == "trainer")
-
-
-def decides_structure(path: KeyPath) -> bool:
-    """Whether `inherit` has to know the value at this path: its interpolation can't wait for the defaults."""
-    return (len(path) >= 2 and path[-1] == "name" and _is_component(path[:-1])) or (
-        len(path) == 3 and path[0] == "stages" and path[2] in ("verb", "weights")
-    )
-
-
-def inherit(root: Node) -> None:
-    """Give each stage what it takes from elsewhere: trainer, data, seed, split, and the module of its weights.
-
-    Stages set to null are removed and noted in `left_out`. What is malformed is left for the typing to complain of.
-    """
-    assert isinstance(root.value, dict)
-    seed = root.value.setdefault("seed", Node(Experiment.seed, Origin(DEFAULT), "seed"))
-    declared = root.value.get("stages")
-    if declared is None or not isinstance(declared.value, dict):
-        return
-    removed = [Node(name, stage.origin, "left_out") for name, stage in declared.value.items() if stage.value is None]
-    if removed:
-        known = root.value.get("left_out")
-        listed = known.value if known is not None and isinstance(known.value, list) else []
-        root.value["left_out"] = Node([*listed, *removed], Origin(DEFAULT), "left_out")
-    declared.value = {name: stage for name, stage in declared.value.items() if stage.value is not None}
-    stages = {name: stage.value for name, stage in declared.value.items() if isinstance(stage.value, dict)}
-    for name, stage in stages.items():
-        for key in ("module", "data", "trainer", "seed", "split"):
-            if key in stage and stage[key].value is None:
-                del stage[key]
-        stage.setdefault("seed", seed)
-        _lay_over(stage, "data", root.value.get("data"), name)
-        _lay_over(stage, "trainer", root.value.get("trainer"), name)
-        stage.setdefault("trainer", Node({}, declared.value[name].origin, f"stages.{name}.trainer"))
-        if "split" not in stage and (split := _SPLITS.get(_text(stage, "verb"))):
-            stage["split"] = Node(split, Origin(DEFAULT), f"stages.{name}.split")
-    _expand(root)
-    for name, stage in stages.items():
-        source = stages.get(_text(stage, "weights"))
-        if source is not None and _text(stage, "verb") != "fit":
-            _lay_over(stage, "module", source.get("module"), name)
-    _expand(root)
-
-
-_SPLITS = {"validate": "val", "test": "test", "predict": "train"}
-
-_BLOCK = re.compile(r"\$\{([^${}:]+)\}")
-
-
-def _expand(root: Node) -> None:
-    """Replace `${stages.erm.module}`, an interpolation that stands for a mapping, by a copy of it."""
-    for _, leaf in list(leaves(root)):
-        found = _BLOCK.fullmatch(leaf.value) if isinstance(leaf.value, str) else None
-        target: Node | None = root
-        for name in found[1].split(".") if found else ():
-            target = dict(children(target)).get(name) if target is not None else None
-        if found and target is not None and isinstance(target.value, dict):
-            leaf.value = deepcopy(target).value
-
-
-def _text(stage: dict[str, Node], key: str) -> str:
-    return str(stage[key].value) if key in stage else ""
-
-
-def _lay_over(stage: dict[str, Node], key: str, lower: Node | None, name: str) -> None:
-    """Put `stage[key]` over `lower`, where it is a mapping; the origin is the stage's own."""
-    own = stage.get(key)
-    if lower is None or lower.value is None:
-        return
-    if own is None:
-        stage[key] = lower
-    else:
-        merged = merge(lower, own, ("stages", name, key))
-        stage[key] = Node(merged.value, own.origin, own.key)

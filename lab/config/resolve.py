@@ -10,7 +10,8 @@ from typing import Any
 import lab
 from lab import registry
 from lab.config.build import MISSING, Builder
-from lab.config.layers import decides_structure, flatten, inherit, load, override_layer, profile_layers
+from lab.config.inherit import decides_structure, inherit
+from lab.config.layers import flatten, load, override_layer, profile_layers
 from lab.config.reader import DEFAULT, Node, Origin, children, dump, shown
 from lab.config.schema import ComponentChoice, Experiment
 from lab.config.stages import check_stages, drop_disabled
@@ -54,7 +55,7 @@ def resolve(config: str | Path, *, profiles: Sequence[str] = (), overrides: Sequ
     root = _tree(source, profiles, overrides)
     builder = Builder()
     builder.interpolate(root, decides_structure)
-    inherit(root)
+    inherit(builder, root)
     builder.complete(root, Experiment)
     builder.interpolate(root)
     check_stages(builder, root)

@@ -68,7 +68,11 @@ class TrainerConfig:
 
 @dataclass
 class StageConfig:
-    """One Trainer verb on one module and one data module."""
+    """One Trainer verb on one module and one data module.
+
+    A file may also say `like: STAGE`: trainer, data and module of that stage then lie below this one's own (see
+    `lab.config.inherit`). A resolved experiment has it written out.
+    """
 
     verb: Verb
     title: str | None = option(None, "row or heading of this stage in reports")

@@ -51,6 +51,8 @@ class Facts:
     image_shape: (c, h, w).
     sizes: rows per split.
     label_counts, group_counts: rows of the *training* split per class, and per group `label * biases + bias`.
+    bias_factors: sizes of the attributes that the bias attribute is made of, the last one changing fastest; (2, 2) for
+        the scene and the object of UrbanCars. Empty where it is a single one.
     """
 
     class_names: tuple[str, ...]
@@ -60,6 +62,7 @@ class Facts:
     sizes: dict[str, int]
     label_counts: np.ndarray
     group_counts: np.ndarray
+    bias_factors: tuple[int, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -84,6 +87,7 @@ class Facts:
             sizes=dict(plain["sizes"]),
             label_counts=np.array(plain["label_counts"], dtype=np.int64),
             group_counts=np.array(plain["group_counts"], dtype=np.int64),
+            bias_factors=tuple(plain.get("bias_factors", ())),
         )
 
 

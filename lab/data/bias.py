@@ -28,6 +28,16 @@ def assign_bias(
     return bias
 
 
+def associated(labels: np.ndarray, bias: np.ndarray, classes: int, biases: int) -> np.ndarray:
+    """Whether an attribute goes with a class, bool (classes, biases): it is more frequent there than over all rows.
+
+    labels, bias: int64 (n,), of the training rows; rows of bias -1 (not known) are left out.
+    """
+    known = bias >= 0
+    rows = np.bincount(labels[known] * biases + bias[known], minlength=classes * biases).reshape(classes, biases)
+    return np.asarray(rows * rows.sum() > rows.sum(axis=1, keepdims=True) * rows.sum(axis=0))
+
+
 def border(images: np.ndarray) -> np.ndarray:
     """Pixels (n, p, c) along the edges of images (n, h, w, c): a sixteenth of the side wide, at least 1."""
     edge = max(1, images.shape[1] // 16)

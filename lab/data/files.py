@@ -148,29 +148,42 @@ def decode(path: Path, size: int) -> np.ndarray:
 def decoded(paths: Sequence[Path], size: int, target: Path) -> np.ndarray:
     """All images as one read-only memory map, uint8 (n, size, size, 3), decoded once into the file `target` (.npy).
 
-    `target` has to be named after the content of the images and `size`. Processes that want the same file wait for the
-    one that is writing it. Written with plain writes: on a full disk a memory map would end the process (SIGBUS).
+    `target` has to be named after the content of the images and `size`.
 
     Raises:
         DataError: naming the image that can't be decoded; or the disk is full.
     """
+    return kept(len(paths), size, target, lambda: in_order(lambda path: decode(path, size), paths, "decoding"))
+
+
+def kept(count: int, size: int, target: Path, make: Callable[[], Iterable[np.ndarray]]) -> np.ndarray:
+    """Images as one read-only memory map, uint8 (count, size, size, 3), made once into the file `target` (.npy).
+
+    `target` has to be named after everything that decides the images. Processes that want the same file wait for the
+    one that is writing it. Written with plain writes: on a full disk a memory map would end the process (SIGBUS).
+
+    Args:
+        make: asked once for the images, uint8 (size, size, 3) each, in order.
+    """
     from filelock import FileLock
 
+    if count == 0:
+        return np.empty((0, size, size, 3), dtype=np.uint8)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f"{target.name}.lock")):
             if not target.exists():
-                _write_decoded(paths, size, target)
+                _write(count, size, target, make)
     return np.load(target, mmap_mode="r")  # type: ignore[no-any-return]
 
 
-def _write_decoded(paths: Sequence[Path], size: int, target: Path) -> None:
+def _write(count: int, size: int, target: Path, make: Callable[[], Iterable[np.ndarray]]) -> None:
     for left in target.parent.glob(f"{target.name}.*.part"):  # of a killed process: we hold the lock
         left.unlink()
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), size, size, 3)}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
     with replacing(target) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for image in in_order(lambda path: decode(path, size), paths, "decoding"):
+        for image in make():
             file.write(image.tobytes())
 
 

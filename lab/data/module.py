@@ -126,12 +126,13 @@ class LabDataModule(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         fitting = self.trainer is None or self.trainer.state.fn == "fit"
-        return self._eval_loader("val" if fitting else self.eval_split)
+        return self.eval_loader("val" if fitting else self.eval_split)
 
     def test_dataloader(self) -> DataLoader[Any]:
-        return self._eval_loader(self.eval_split)
+        return self.eval_loader(self.eval_split)
 
-    def _eval_loader(self, split: Split) -> DataLoader[Any]:
+    def eval_loader(self, split: Split) -> DataLoader[Any]:
+        """The rows of a split, each once and in order, divided over the devices."""
         where, size = self.loading, self.facts.sizes[split]
         if size < where.world:
             raise UserError(f"{size} rows of split '{split}' can't be divided over {where.world} devices")
@@ -224,6 +225,7 @@ def facts_of(dataset: ImageDataset, splits: Mapping[str, ImageSet]) -> Facts:
         sizes={name: len(images) for name, images in splits.items()},
         label_counts=np.bincount(train.labels, minlength=classes),
         group_counts=np.bincount(train.labels[known] * biases + train.bias[known], minlength=classes * biases),
+        bias_factors=tuple(getattr(dataset, "bias_factors", ())),
     )
 
 

@@ -25,12 +25,14 @@ class GroupAccuracy(Metric):
         aligned_accuracy, conflicting_accuracy: share of right rows where the bias goes with the class, or not.
         rows, aligned_rows, conflicting_rows: how many they are over.
         group/<label>_<bias>: accuracy of one group, with `per_group`.
+        what `urbancars_gaps` gives, with two classes, bias factors (2, 2) and rows in all eight groups.
 
     Args:
         num_classes, num_biases: sizes of the label and of the bias attribute; no biases: none is annotated.
         aligned: bool (num_classes, num_biases), True where the attribute goes with the class.
         train_group_counts: (num_classes * num_biases,), rows of each group in training.
         per_group: whether each group's accuracy is among the results.
+        bias_factors: sizes of the attributes that the bias attribute is made of.
         options: of `torchmetrics.Metric`; `sync_on_compute=False` for rows that one process has all of.
     """
 
@@ -50,10 +52,12 @@ class GroupAccuracy(Metric):
         aligned: np.ndarray | Tensor | None = None,
         train_group_counts: np.ndarray | Tensor | None = None,
         per_group: bool = False,
+        bias_factors: tuple[int, ...] = (),
         **options: Any,
     ):
         super().__init__(**options)
         self.num_classes, self.num_biases, self.per_group = num_classes, num_biases, per_group
+        self.two_shortcuts = (num_classes, *bias_factors) == (2, 2, 2)
         groups = num_classes * num_biases
         self.register_buffer("aligned", _flat(aligned, torch.bool, groups, "aligned"), persistent=False)
         counts = _flat(train_group_counts, torch.float64, groups, "train_group_counts")
@@ -92,6 +96,8 @@ class GroupAccuracy(Metric):
             found[f"{kind}_rows"] = self.group_rows[rows].sum()
             if found[f"{kind}_rows"] > 0:
                 found[f"{kind}_accuracy"] = self.group_right[rows].sum() / found[f"{kind}_rows"]
+        if self.two_shortcuts and present.all():
+            found |= urbancars_gaps(accuracy.view(2, 2, 2))
         if self.per_group:
             for group, value in zip(present.nonzero().flatten().tolist(), accuracy, strict=True):
                 found["group/{}_{}".format(*divmod(group, self.num_biases))] = value

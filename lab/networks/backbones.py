@@ -136,7 +136,8 @@ def build_classifier(
         raise UserError(f"network {config.arch}: can't be built with {dict(config.arch_options)}: {error}") from error
     if config.mean is not None and config.std is not None:
         norm = (tuple(config.mean), tuple(config.std))
-    return _split(model, _head_name(model, num_classes, config.arch), channels, norm, config.input_size)
+    network = _split(model, _head_name(model, num_classes, config.arch), channels, norm, config.input_size)
+    return network if config.feature_dim is None else _with_features(network, num_classes, config.feature_dim)
 
 
 OWN: dict[str, Callable[..., SmallCNN]] = {"cnn": SmallCNN}
@@ -289,3 +290,19 @@ def _split(model: nn.Module, head: str, channels: int, norm: Norm, input_size: i
     parent = model.get_submodule(head.rpartition(".")[0])
     setattr(parent, head.rpartition(".")[2], nn.Identity())
     return Classifier(model, layer, int(layer.in_features), channels, mean, std, input_size)  # type: ignore[arg-type]
+
+
+class Pool(nn.Module):
+    """Mean over positions, where there are any."""
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        return Classifier.pool(encoded)
+
+
+def _with_features(network: Classifier, num_classes: int, features: int) -> Classifier:
+    """A layer of `features` ReLU units below a new head (MoDAD: pool, ReLU, linear, ReLU, linear)."""
+    layer = nn.Linear(network.num_features, features)
+    network.trunk = nn.Sequential(network.trunk, Pool(), nn.ReLU(), layer, nn.ReLU())
+    network.head = nn.Linear(features, num_classes)
+    network.num_features = features
+    return network

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lab.config.fields import file_option, option
+from lab.config.fields import added_option, file_option, option
 
 
 @dataclass
@@ -19,10 +19,15 @@ class NetworkConfig:
     input_size: int | None = option(None, "side that images are resized to before the backbone; absent: as they are")
     mean: list[float] | None = option(None, "subtracted from pixels in [0, 1]; absent: as the weights need")
     std: list[float] | None = option(None, "divides them then; [0.5] and [0.5] put pixels in [-1, 1]")
+    feature_dim: int | None = added_option(
+        None, "a layer of so many ReLU units between backbone and head makes the features (MoDAD: 128)"
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         if self.input_size is not None and self.input_size < 8:
             yield "input_size", f"must be at least 8 pixels, is {self.input_size}"
+        if self.feature_dim is not None and self.feature_dim < 1:
+            yield "feature_dim", f"must be at least 1, is {self.feature_dim}"
         if (self.mean is None) != (self.std is None):
             yield "std", "give both mean and std, or neither"
         for name in ("mean", "std"):

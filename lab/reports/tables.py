@@ -245,7 +245,7 @@ def seeds_of(n: int) -> str:
 
 def is_share(name: str) -> bool:
     """Whether a metric of that name is a share of images in [0, 1]: `test/accuracy`, `aligned_share/disc`."""
-    return any(part == "group" or part.endswith(("accuracy", "share")) for part in name.split("/"))
+    return any(part == "group" or part.endswith(("accuracy", "share", "gap")) for part in name.split("/"))
 
 
 def duration(seconds: float | None) -> str:

@@ -85,6 +85,7 @@ class Debug:
             raise
         except Exception as error:
             traceback.print_exc()
+            log.write_text(traceback.format_exc())
             self._outcomes.append(Outcome(task.key, "failed", one_line(error)))
         else:
             self._outcomes.append(Outcome(task.key, "done"))

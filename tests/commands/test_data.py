@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from lab.cli import main
+from lab.data.bar import Bar, BarConfig
 from lab.data.base import Card
+from lab.data.groups_csv import ImageGroups, ImageGroupsConfig
 from lab.data.waterbirds import CARD, Waterbirds, WaterbirdsConfig
 
 
@@ -57,6 +59,23 @@ def test_verify_a_set_without_files(capsys):
     assert "disc: 20 (red 19" in capsys.readouterr().out
 
 
+def test_verify_a_set_without_bias_labels(tmp_path, capsys):
+    Bar.write_stand_in(tmp_path, BarConfig(stand_in_size=90))
+    assert main(["data", "verify", "bar", "--root", str(tmp_path), "image_size=16", "val_fraction=0"]) == 0
+    out = capsys.readouterr().out
+    assert "  pole vaulting: 15\n" in out and "val: 0 images of 16x16x3" in out and "bias-conflicting" not in out
+
+
+def test_verify_own_images(tmp_path, capsys):
+    ImageGroups.write_stand_in(tmp_path, ImageGroupsConfig(stand_in_size=90))
+    folder = tmp_path / "image_groups"
+    assert main(["data", "verify", "image_groups", "--root", str(folder), "image_size=16"]) == 0
+    assert "  one: 30 (blue 1, green 1, red 28)" in capsys.readouterr().out
+    (folder / "images.csv").rename(folder / "table.csv")
+    assert main(["data", "verify", "image_groups", "--root", str(folder)]) == 2
+    assert "there is no images.csv in " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -68,6 +87,7 @@ def test_verify_a_set_without_files(capsys):
         (["verify", "waterbirds", "--root", "nowhere"], "lab data get waterbirds"),
         (["verify"], "which data set?"),
         (["get", "shapes"], "needs no download"),
+        (["get", "image_groups"], "needs no download"),
         (["get", "biased_mnist", "--part", "emnist"], "no part 'emnist'"),
     ],
 )
@@ -81,6 +101,12 @@ def test_bad_input_is_one_line_and_status_2(words, said, capsys, tmp_path, monke
 def test_get_leaves_alone_what_is_here(root, capsys):
     assert main(["data", "get", "waterbirds", "--root", str(root)]) == 0
     assert "is here already" in capsys.readouterr().out
+
+
+def test_get_says_what_has_to_be_done_by_hand(tmp_path, capsys):
+    assert main(["data", "get", "urbancars", "--root", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "Whac-A-Mole: has to be visited by hand" in err and f"{tmp_path / 'urbancars'} holds bg-0.95_co_occur" in err
 
 
 def test_get_unpacks_where_the_set_is_looked_for(generated, tmp_path, monkeypatch, capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lab.data.bias import assign_bias, border, nearest_colour
+from lab.data.bias import assign_bias, associated, border, nearest_colour
 
 LABELS = np.random.default_rng(0).integers(0, 5, 1003)
 
@@ -48,3 +48,23 @@ def test_ground_is_read_where_a_white_figure_fills_most_of_the_border():
     assert nearest_colour(image, colours, 30).tolist() == [1]
     assert nearest_colour(image, colours, 5).tolist() == [-1]
     assert nearest_colour(np.full_like(image, 255), colours, 100).tolist() == [-1]
+
+
+def test_an_attribute_goes_with_the_class_in_which_it_is_more_frequent():
+    counts = np.array([[716, 669], [229, 14]])  # CelebA, in hundreds: blond hair by sex
+    labels, bias = (index.repeat(counts.ravel()) for index in np.divmod(np.arange(4), 2))
+    assert associated(labels, bias, 2, 2).tolist() == [[False, True], [True, False]]
+    unknown = np.full(50, -1)
+    with_unknown = associated(np.append(labels, np.zeros(50, int)), np.append(bias, unknown), 2, 2)
+    assert (with_unknown == associated(labels, bias, 2, 2)).all()
+
+
+def test_independent_attributes_go_with_no_class():
+    labels, bias = np.divmod(np.arange(6).repeat(7), 3)
+    assert not associated(labels, bias, 2, 3).any()
+    assert associated(np.zeros(0, int), np.zeros(0, int), 2, 3).shape == (2, 3)
+
+
+def test_a_biased_construction_is_recognised():
+    bias = assign_bias(LABELS, 5, 0.9, np.random.default_rng(0))
+    assert (associated(LABELS, bias, 5, 5) == np.eye(5, dtype=bool)).all()

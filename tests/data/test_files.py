@@ -95,14 +95,14 @@ def test_what_a_killed_process_left_is_removed(pictures, tmp_path):
 
 
 def _decode_and_log(pictures: list[Path], target: Path, log: Path) -> None:
-    original = files._write_decoded
+    original = files._write
 
     def logged(*args: object) -> None:
         with log.open("a") as out:
             out.write("x")
         original(*args)  # type: ignore[arg-type]
 
-    files._write_decoded = logged  # type: ignore[assignment]
+    files._write = logged  # type: ignore[assignment]
     assert len(decoded(pictures, 8, target)) == 6
 
 

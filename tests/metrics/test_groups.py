@@ -111,3 +111,21 @@ def test_urbancars_gaps_are_those_of_the_formula() -> None:
 def test_urbancars_needs_all_eight_groups() -> None:
     with pytest.raises(ValueError, match=r"\(2, 2, 2\)"):
         urbancars_gaps(torch.zeros(2, 2))
+
+
+def test_two_shortcuts_add_the_gaps_of_urbancars() -> None:
+    aligned = np.array([[True, False, False, False], [False, False, False, True]])
+    metric = GroupAccuracy(2, 4, aligned, bias_factors=(2, 2))
+    right = torch.tensor([9, 8, 7, 2, 3, 6, 8, 10])
+    for group, count in enumerate(right.tolist()):
+        label = torch.full((10,), group // 4)
+        prediction = torch.where(torch.arange(10) < count, label, 1 - label)
+        if group == 7:
+            assert "bg_gap" not in metric.compute()  # not before all eight groups have rows
+        metric.update(prediction, label, torch.full((10,), group))
+    found = metric.compute()
+    expected = urbancars_gaps((right / 10).double().view(2, 2, 2))
+    assert {name: float(found[name]) for name in expected} == pytest.approx({k: float(v) for k, v in expected.items()})
+    plain = GroupAccuracy(2, 4, aligned)
+    plain.update(torch.zeros(8, dtype=torch.long), torch.arange(8) // 4, torch.arange(8))
+    assert "bg_gap" not in plain.compute()

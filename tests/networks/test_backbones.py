@@ -36,6 +36,18 @@ def test_every_network_has_the_same_face(arch: str, features: int) -> None:
     assert all(p.requires_grad for p in network.parameters())
 
 
+@pytest.mark.parametrize("arch", ["cnn", "resnet18", "squeezenet1_1"])
+def test_a_layer_of_features_of_its_own(arch: str) -> None:
+    network = build_classifier(NetworkConfig(arch=arch, feature_dim=9), num_classes=7).eval()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        features = network.features(images)
+        assert features.shape == (2, network.num_features) == (2, 9)
+        assert (features >= 0).all() and (features > 0).any()
+        assert torch.equal(network.head(features), network(images))
+    assert [field for field, _ in NetworkConfig(feature_dim=0).check()] == ["feature_dim"]
+
+
 def test_the_forward_pass_is_the_librarys_own() -> None:
     from torchvision import models
 

@@ -16,7 +16,14 @@ from lab.sweeps.family import Family
 
 CASES = {
     "a root key that stages inherit": ("ddb_shapes", ["trainer.batch_size=32,64", "seed=0,1,2"]),
-    "interpolated blocks": ("ddb_biased_mnist", ["stages.erm.module.lr=1e-3,2e-3,1", "data.bias_seed=0,1", "seed=3,4"]),
+    "what other stages take from one": (
+        "ddb_biased_mnist",
+        ["stages.erm.module.lr=1e-3,2e-3,1", "data.bias_seed=0,1", "seed=3,4"],
+    ),
+    "stages that are like another": (
+        "ddb_biased_mnist",
+        ["stages.erm.module.lr=1e-3,2e-3", "stages.lff.module.lr=1e-4,2e-4", "stages.lff.like=erm,amplifier"],
+    ),
     "words": ("ddb_shapes", ["stages.erm.module.optimizer=sgd,adamw", "trainer.precision=32,bf16-mixed"]),
     "integers where floats are meant": ("ddb_shapes", ["stages.erm.module.lr=1,2,3", "seed=0,1"]),
     "another component": ("toy_line", ["data.name=toy/plane,biased_mnist"]),

@@ -1,4 +1,4 @@
-"""Debiasing methods that several papers share: plain training, GroupDRO, LfF, JTT, and DDB's two recipes."""
+"""Debiasing methods that several papers share: plain training, GroupDRO, LfF, JTT, DFR, and DDB's two recipes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ PLUGIN = Plugin(
             ("reweighted", "Reweighted", "losses weighted by a frozen biased model (DDB recipe II)"),
             ("lff", "LfF", "Learning from Failure: biased and debiased network together"),
             ("jtt", "JTT", "Just Train Twice: errors of a first model drawn more often"),
+            ("dfr", "DFR", "last layer fitted again on true groups of the validation split"),
+            ("bias_oracle", "BiasOracle", "signal of a biased model that is never wrong: true bias labels"),
         )
     ),
     summary="debiasing methods shared by DDB, MoDAD and SaMyNa",

@@ -20,7 +20,7 @@ from lab.networks import backbones
 from lab.networks.augment import UNIFORMS, augment
 from lab.networks.optimizers import build_optimizer
 from lab.papers.debiasing.config import ClassifierConfig
-from lab.papers.debiasing.objectives import generalised_cross_entropy
+from lab.papers.debiasing.objectives import EPSILON, class_max, generalised_cross_entropy
 from lab.stages.artefact import Artefact
 from lab.stages.module import StageModule, Summary
 
@@ -205,15 +205,7 @@ class Classifier(StageModule):
         `precision`, `recall` and `f1` take the errors for conflicting; `loss_auc` and `loss_average_precision` order
         rows by their loss. Nothing where the rows have no labels.
         """
-        if "label" not in table or (table["label"] < 0).any():
-            return Summary()
-        signal = SignalTable.from_columns(table)
-        accuracy = group_accuracy(self.facts, sync_on_compute=False)
-        unknown = torch.full_like(signal.label, -1)
-        accuracy.update(signal.prediction, signal.label, unknown if signal.group is None else signal.group)
-        found = accuracy.compute()
-        found |= identification(signal, signal.prediction != signal.label, self.facts)
-        return Summary({name: float(value) for name, value in found.items()})
+        return summary_of_signal(table, self.facts)
 
 
 def full_precision(logits: Tensor) -> Tensor:
@@ -225,7 +217,53 @@ def group_accuracy(facts: Facts, **options: Any) -> GroupAccuracy:
     """The metric for a data set; without its group part where no bias is annotated."""
     if not facts.aligned.size:
         return GroupAccuracy(facts.num_classes, **options)
-    return GroupAccuracy(facts.num_classes, facts.num_biases, facts.aligned, facts.group_counts, **options)
+    return GroupAccuracy(
+        facts.num_classes,
+        facts.num_biases,
+        facts.aligned,
+        facts.group_counts,
+        bias_factors=facts.bias_factors,
+        **options,
+    )
+
+
+def summary_of_signal(table: Mapping[str, Tensor], facts: Facts) -> Summary:
+    """See `Classifier.summarise`."""
+    if "label" not in table or (table["label"] < 0).any():
+        return Summary()
+    signal = SignalTable.from_columns(table)
+    accuracy = group_accuracy(facts, sync_on_compute=False)
+    unknown = torch.full_like(signal.label, -1)
+    accuracy.update(signal.prediction, signal.label, unknown if signal.group is None else signal.group)
+    found = accuracy.compute()
+    found |= identification(signal, signal.prediction != signal.label, facts)
+    return Summary({name: float(value) for name, value in found.items()})
+
+
+def no_bias(method: str, rows: str) -> UserError:
+    """The error of a method that knows the true bias, on data where that isn't annotated."""
+    return UserError(
+        f"{method}: needs the true bias {rows}, which the data set doesn't have; give it bias labels, or leave the "
+        "stage out (`enabled: false`)"
+    )
+
+
+def frozen_loss(table: SignalTable, facts: Facts, class_normalise: bool, method: str) -> Tensor:
+    """Loss (n,) of a frozen biased model on the training rows, divided by the largest of its class on request.
+
+    Raises:
+        UserError: the table is of other rows or classes.
+    """
+    classes, size = facts.num_classes, facts.sizes["train"]
+    if len(table) != size or table.num_classes != classes:
+        raise UserError(
+            f"{method}: the signal has {len(table)} rows and {table.num_classes} classes, the training split "
+            f"{size} and {classes}; predict on that split"
+        )
+    if not class_normalise:
+        return table.loss
+    highest = class_max(table.loss, table.label, classes)[table.label]
+    return table.loss / highest.clamp(min=EPSILON)
 
 
 def identification(signal: SignalTable, flagged: Tensor, facts: Facts) -> dict[str, Tensor]:

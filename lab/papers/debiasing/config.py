@@ -110,3 +110,39 @@ class JTTConfig(ClassifierConfig):
         yield from super().check()
         if self.upweight < 1:
             yield "upweight", f"must be at least 1, is {self.upweight}"
+
+
+@dataclass
+class DFRConfig(ClassifierConfig):
+    """Deep feature reweighting: the last layer is fitted again, on balanced groups of the validation split.
+
+    Only the options of the network and of how images are shown have an effect; nothing is trained by steps. The values
+    below are remembered of the paper and its code, not read there.
+    """
+
+    groups: Literal["attribute", "alignment"] = option(
+        "attribute", "what is balanced: class x true bias, or class x truly conflicting, for biases of many values"
+    )
+    c: list[float] = option(
+        factory=lambda: [1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01],
+        help="inverse strengths of the L1 penalty; the best worst group on a held-out half decides",
+    )
+    retrains: int = option(10, "balanced subsets whose solutions are averaged")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        yield from super().check()
+        if not self.c or min(self.c) <= 0:
+            yield "c", f"needs one or more numbers above 0, is {self.c}"
+        if self.retrains < 1:
+            yield "retrains", f"must be at least 1, is {self.retrains}"
+
+
+@dataclass
+class BiasOracleConfig:
+    """A biased model that is never wrong about the bias, as it is told the true one."""
+
+    confidence: float = option(0.99, "probability of the class that the bias goes with (ours), in (0.5, 1)")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        if not 0.5 < self.confidence < 1:
+            yield "confidence", f"must be in (0.5, 1), is {self.confidence}"

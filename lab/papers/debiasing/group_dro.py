@@ -14,7 +14,7 @@ from lab.data.batch import Batch
 from lab.data.signals import SignalTable
 from lab.errors import UserError
 from lab.papers.debiasing import objectives
-from lab.papers.debiasing.classifier import Classifier, full_precision, identification
+from lab.papers.debiasing.classifier import Classifier, full_precision, identification, no_bias
 from lab.papers.debiasing.config import GroupDROConfig
 
 log = logging.getLogger(__name__)
@@ -55,10 +55,7 @@ class GroupDRO(Classifier):
         if self.config.groups == "signal":
             return objectives.alignment_groups(self.table.label, self.flagged, facts.num_classes)
         if int(facts.group_counts.sum()) < facts.sizes["train"] or not facts.aligned.size:
-            raise UserError(
-                f"GroupDRO: groups: {self.config.groups} needs the true bias of every training row, which the data "
-                "set doesn't have; use groups: signal"
-            )
+            raise no_bias(f"GroupDRO with groups: {self.config.groups}", "of every training row")
         cells = torch.arange(facts.num_classes * facts.num_biases)
         if self.config.groups == "attribute":
             return cells

@@ -8,9 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lab.data.batch import Batch
-from lab.errors import UserError
 from lab.papers.debiasing import objectives
-from lab.papers.debiasing.classifier import Classifier, full_precision
+from lab.papers.debiasing.classifier import Classifier, frozen_loss, full_precision
 from lab.papers.debiasing.config import ReweightedConfig
 
 
@@ -27,18 +26,10 @@ class Reweighted(Classifier):
         super().setup(stage)
         if stage != "fit":
             return
-        table, classes, size = self.signal(), self.facts.num_classes, self.facts.sizes["train"]
-        if len(table) != size or table.num_classes != classes:
-            raise UserError(
-                f"Reweighted: the signal has {len(table)} rows and {table.num_classes} classes, the training split "
-                f"{size} and {classes}; predict on that split"
-            )
-        loss = table.loss
-        if self.config.class_normalise:
-            highest = objectives.class_max(loss, table.label, classes)[table.label]
-            loss = loss / highest.clamp(min=objectives.EPSILON)
+        config, facts = self.config, self.facts
+        loss = frozen_loss(self.signal(), facts, config.class_normalise, "Reweighted")
         self.register_buffer("biased_loss", loss, persistent=False)
-        self.own = objectives.LossEMA(size, classes, self.config.ema)
+        self.own = objectives.LossEMA(facts.sizes["train"], facts.num_classes, config.ema)
 
     def sampling_weights(self, labels: Tensor, groups: Tensor) -> Tensor | None:
         self.signal().require_rows(labels, "Reweighted: signal table")

@@ -7,12 +7,14 @@ import sys
 
 import pytest
 
+from lab.config.fields import Checked
 from lab.papers.debiasing import PLUGIN, config
 from lab.stages.module import StageModule
 
 
 def test_every_component_can_be_loaded_and_has_help() -> None:
-    assert {c.name for c in PLUGIN.components} == {"classifier", "group_dro", "reweighted", "lff", "jtt"}
+    names = {"classifier", "group_dro", "reweighted", "lff", "jtt", "dfr", "bias_oracle"}
+    assert {c.name for c in PLUGIN.components} == names
     for component in PLUGIN.components:
         assert issubclass(component.target_class(), StageModule)
         options = component.config_class()
@@ -35,7 +37,10 @@ def test_options_are_read_without_torch() -> None:
         (config.ReweightedConfig(w_min=0.5, w_max=0.5), ["w_max"]),
         (config.LfFConfig(loss="gce", ema=1), ["loss", "ema"]),
         (config.JTTConfig(upweight=0.5), ["upweight"]),
+        (config.DFRConfig(c=[], retrains=0), ["c", "retrains"]),
+        (config.DFRConfig(c=[0.1, 0.0]), ["c"]),
+        (config.BiasOracleConfig(confidence=0.5), ["confidence"]),
     ],
 )
-def test_broken_rules_name_their_option(broken: config.ClassifierConfig, keys: list[str]) -> None:
+def test_broken_rules_name_their_option(broken: Checked, keys: list[str]) -> None:
     assert [key for key, _ in broken.check()] == keys

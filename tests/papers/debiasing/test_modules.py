@@ -21,6 +21,7 @@ from lab.errors import DataError, UserError
 from lab.networks.backbones import build_classifier
 from lab.papers.debiasing import config as c
 from lab.papers.debiasing import objectives
+from lab.papers.debiasing.bias_oracle import BiasOracle
 from lab.papers.debiasing.classifier import Classifier
 from lab.papers.debiasing.group_dro import GroupDRO
 from lab.papers.debiasing.jtt import JTT
@@ -252,8 +253,14 @@ def test_what_is_missing_or_does_not_fit_is_one_clear_line(facts: Facts, batch: 
             weights(cls, options)
         with pytest.raises(DataError, match="made on other data"):
             weights(cls, options, signal=signal(label=1 - batch.label))
+    with pytest.raises(DataError, match="LfF: signal table: its labels"):
+        weights(LfF, c.LfFConfig(), signal=signal(label=1 - batch.label))
+    short = replace(facts, sizes={**facts.sizes, "train": 5})
+    for cls, options in ((LfF, c.LfFConfig()), (Reweighted, c.ReweightedConfig())):
+        with pytest.raises(UserError, match="48 rows and 2 classes, the training split 5 and 2"):
+            made.trainer().fit(build(cls, options, short, signal=signal()), datamodule=made.Rows(batch))
     unknown = replace(facts, group_counts=np.zeros(4, dtype=int))
-    with pytest.raises(UserError, match="needs the true bias of every training row"):
+    with pytest.raises(UserError, match="attribute: needs the true bias of every training row"):
         weights(GroupDRO, c.GroupDROConfig(groups="attribute"), unknown)
     for cls, options in ((GroupDRO, c.GroupDROConfig(groups="attribute")), (LfF, c.LfFConfig())):
         module = build(cls, options, facts)
@@ -267,3 +274,57 @@ def test_pretrained_weights_are_left_where_a_stage_gives_its_own(facts: Facts, s
     with pytest.raises(UserError, match=r"no file nowhere/weights\.pth"):
         Classifier(options, facts)
     Classifier(options, facts, {"weights": signal()})
+
+
+def test_lff_with_a_given_signal_is_recipe_two_without_a_floor(facts: Facts, batch: Batch, signal: Signal) -> None:
+    """The frozen biased model replaces the network that LfF would train, and nothing else."""
+    source = signal()
+    plugged = build(LfF, c.LfFConfig(), facts, signal=source)
+    recipe = build(Reweighted, c.ReweightedConfig(w_min=0.0), facts, signal=source)
+    recipe.load_state_dict(plugged.state_dict(), strict=True)  # one network
+    for module in (plugged, recipe):
+        made.trainer(2, limit_val_batches=0).fit(module, datamodule=rows_for(module, batch))
+    for own, expected in zip(plugged.parameters(), recipe.parameters(), strict=True):
+        assert torch.allclose(own, expected, atol=1e-6)
+
+    tested = build(LfF, c.LfFConfig(), facts)  # as in a test stage, which knows the weights alone
+    tested.load_state_dict(plugged.state_dict(), strict=True)
+    assert torch.equal(tested(batch.image), plugged(batch.image))
+    assert len(build(LfF, c.LfFConfig(), facts).state_dict()) == 2 * len(plugged.state_dict())
+    with pytest.raises(UserError, match=r"give the stage `needs: \{signal"):
+        made.trainer().fit(tested, datamodule=made.Rows(batch))  # a warm start from them needs the signal again
+
+
+def test_the_oracles_signal_tells_the_true_groups(facts: Facts, batch: Batch, signal: Signal) -> None:
+    oracle = BiasOracle(c.BiasOracleConfig(confidence=0.9), facts)
+    columns = oracle.predict_step(batch, 0)
+    table = SignalTable.from_columns(columns)
+    conflicting = batch.group % 2 != batch.label
+    assert torch.equal(table.prediction, batch.group % 2)
+    expected = torch.where(conflicting, 0.1, 0.9).log()
+    assert torch.allclose(table.loss, -expected)
+    assert oracle.summarise(columns, []).metrics["f1"] == 1
+
+    made_of = {name: columns[name] for name in ("prediction", "probabilities", "loss")}
+    given = build(GroupDRO, c.GroupDROConfig(groups="signal"), facts, signal=signal(**made_of))
+    known = build(GroupDRO, c.GroupDROConfig(groups="alignment"), facts)
+    assert isinstance(given, GroupDRO) and isinstance(known, GroupDRO)
+    assert torch.equal(given.group_of, known.group_of[batch.group])
+    assert torch.equal(given.counts, known.counts)
+
+
+def test_the_oracle_where_biases_and_classes_are_not_paired(facts: Facts, batch: Batch) -> None:
+    """Bias 0 goes with classes 0 and 1, bias 1 with class 1, bias 2 with none."""
+    aligned = np.array([[True, False, False], [True, True, False], [False, False, False]])
+    odd = replace(facts, class_names=("a", "b", "c"), bias_names=("x", "y", "z"), aligned=aligned)
+    label, bias = torch.tensor([0, 1, 2, 0, 1, 2, 2]), torch.tensor([0, 0, 0, 1, 1, 1, 2])
+    rows = Batch(torch.arange(7), batch.image[:7], label, 3 * label + bias)
+    found = BiasOracle(c.BiasOracleConfig(), odd).predict_step(rows, 0)
+    assert found["prediction"].tolist() == [0, 1, 0, 1, 1, 1, 0]
+    assert torch.equal(found["prediction"] == label, torch.as_tensor(aligned)[label, bias])
+    for facts_, wrong in (
+        (odd, rows._replace(group=torch.full((7,), -1))),
+        (replace(facts, aligned=np.empty(0)), batch),
+    ):
+        with pytest.raises(UserError, match="bias_oracle: needs the true bias of every row"):
+            BiasOracle(c.BiasOracleConfig(), facts_).predict_step(wrong, 0)
