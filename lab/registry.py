@@ -22,7 +22,13 @@ from lab.errors import LabError, UnknownName
 
 Kind = Literal["module", "data"]
 
-BUILTIN = ("lab.data:PLUGIN", "lab.papers.debiasing:PLUGIN", "lab.papers.ddb:PLUGIN")
+BUILTIN = (
+    "lab.data:PLUGIN",
+    "lab.papers.debiasing:PLUGIN",
+    "lab.papers.ddb:PLUGIN",
+    "lab.papers.modad:PLUGIN",
+    "lab.papers.samyna:PLUGIN",
+)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_an_experiment_that_needs_files_can_be_tried_without(path):
 
 
 def test_the_experiment_in_the_readme_is_valid(tmp_path):
-    found = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    found = re.findall(r"```yaml\n(name: .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(found) == 1
     path = tmp_path / "my_experiment.yaml"
     path.write_text(found[0])

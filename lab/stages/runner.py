@@ -229,8 +229,10 @@ def _is_overridden(module: StageModule, method: str) -> bool:
 
 
 def _write_metrics(output: Path, metrics: Mapping[str, float]) -> None:
-    # JSON has no NaN; `Artefact.metrics` reads null as NaN.
-    write_json(output / METRICS, {name: value if math.isfinite(value) else None for name, value in metrics.items()})
+    # JSON has no NaN; `Artefact.metrics` reads null as NaN. A class's name may hold spaces; a metric's, which claims put
+    # into sums, may not.
+    found = {"_".join(name.split()): value if math.isfinite(value) else None for name, value in metrics.items()}
+    write_json(output / METRICS, found)
 
 
 def _predict(
