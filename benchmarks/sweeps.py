@@ -2,8 +2,8 @@
 
     python -m benchmarks.sweeps --jobs 2 --out sweeps.json
 
-plans and lists a thousand jobs; runs 24 (three settings of the last stage, eight seeds) and prints the wall time against
-the sum of what its distinct stages took, divided by the slots; then asks for the same sweep again.
+plans and lists a thousand jobs; runs 24 (three settings of the last stage, eight seeds) and prints the wall time
+against the sum of what its distinct stages took, divided by the slots; then asks for the same sweep again.
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ def main() -> None:
         lrs = ",".join(f"{1e-3 * (1 + i / 10):g}" for i in range(10))
         planned = timed("sweep", *common, "--grid", f"{LR}={lrs}", "--seeds", "100", "--plan-only", runs=runs)
         print(f"1,000 jobs planned and listed in {planned:.1f} s", flush=True)
-        asked = ["sweep", *common, "--grid", f"{LR}=1e-3,2e-3,5e-4", "--seeds", str(args.seeds), "--jobs", str(args.jobs)]
+        asked = ["sweep", *common, "--grid", f"{LR}=1e-3,2e-3,5e-4", "--seeds", str(args.seeds)]
+        asked += ["--jobs", str(args.jobs)]
         wall = timed(*asked, runs=runs)
-        sweep = max((find_sweep(path.name, runs) for path in (runs / "sweeps").iterdir()), key=lambda each: each.started)
+        sweeps = [find_sweep(path.name, runs) for path in (runs / "sweeps").iterdir()]
+        sweep = max(sweeps, key=lambda each: each.started)
         keys = {key for job in sweep.jobs for key in job.stages.values()}
         own = sum(float(Artefact(runs / "store" / key).manifest["made"]["seconds"]) for key in keys)
         overhead = wall * args.jobs / own - 1

@@ -21,9 +21,10 @@ from lab.stages.execute import set_threads
 from lab.stages.files import write_atomically
 from lab.stages.graph import runs_dir
 from lab.stages.load import load_module
+from lab.stages.process import quiet_lightning
 from lab.stages.progress import Progress
 from lab.stages.record import run_artefact
-from lab.stages.runner import make_trainer, quiet_lightning
+from lab.stages.runner import make_trainer
 from lab.stages.store import Store
 from lab.stages.world import World
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
-import random
-import resource
 import shutil
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +28,7 @@ from lab.stages.graph import WEIGHTS_ROLE, Node
 from lab.stages.loggers import NOBODY, TENSORBOARD, StageLoggers, Tracking
 from lab.stages.module import StageModule
 from lab.stages.predictions import PredictionWriter
+from lab.stages.process import peak_memory, quiet_lightning, reset_peak_memory, seed_everything
 from lab.stages.progress import Progress
 from lab.stages.recovery import (
     CheckpointFile,
@@ -73,12 +70,12 @@ def run_stage(
     stage = node.stage
     assert node.key is not None and stage.module is not None and stage.data is not None and stage.trainer is not None
     started, clock = now(), time.monotonic()
-    _reset_peak_memory()
+    reset_peak_memory()
     work = agree(store.work(node.key) if world.is_first else None, world)
     loggers = StageLoggers(tracking if world.is_first else NOBODY, node, store, label)
     with quiet_lightning():
         data = _data_module(node, inputs, store, world)
-        _seed_everything(seed_of(node.material, "initialisation"))
+        seed_everything(seed_of(node.material, "initialisation"))
         module = _module(node, data, inputs)
         trainer_config = stage.trainer
         earlier = json.loads((work / SPENT).read_text()) if (work / SPENT).exists() else 0.0
@@ -110,7 +107,7 @@ def run_stage(
                         "made": {
                             "started": started,
                             "seconds": round(earlier + time.monotonic() - clock, 3),
-                            "peak_memory_mib": _peak_memory(),
+                            "peak_memory_mib": peak_memory(),
                             "devices": world.size,
                             "device": str(module.device.type),
                             "threads": torch.get_num_threads(),
@@ -229,8 +226,8 @@ def _is_overridden(module: StageModule, method: str) -> bool:
 
 
 def _write_metrics(output: Path, metrics: Mapping[str, float]) -> None:
-    # JSON has no NaN; `Artefact.metrics` reads null as NaN. A class's name may hold spaces; a metric's, which claims put
-    # into sums, may not.
+    # JSON has no NaN; `Artefact.metrics` reads null as NaN. The name of a class may hold spaces; that of a metric, which
+    # claims put into sums, may not.
     found = {"_".join(name.split()): value if math.isfinite(value) else None for name, value in metrics.items()}
     write_json(output / METRICS, found)
 
@@ -353,53 +350,3 @@ def _output(work: Path, world: World) -> Iterator[Path]:
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir()
     yield output
-
-
-def _seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
-def _reset_peak_memory() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_memory() -> int:
-    """MiB since the reset: of the GPU where one was used, of this process otherwise."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return round(torch.cuda.max_memory_allocated() / 2**20)
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return round(int(line.split()[1]) / 1024)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Without Lightning's advice: what it warns of here is decided by the framework."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning_fabric")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        for text in (
-            "does not have many workers",
-            "dataloader is not resumable",
-            "GPU available but not used",
-            "loggers",
-            "in eval mode at the start of training",
-            "sync_dist=True",
-            "lr_scheduler.step",
-            "LeafSpec",
-        ):
-            warnings.filterwarnings("ignore", message=f".*{text}.*")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, before, strict=True):
-                logger.setLevel(level)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lab.data.module import Loading
-from lab.stages.runner import quiet_lightning
+from lab.stages.process import quiet_lightning
 from tests.stages.toy import artefact, fit, outcome
 
 TWO = """
