@@ -26,6 +26,7 @@ lint: .venv/installed  ## ruff and mypy
 bench: .venv/installed  ## benchmarks, each printing a ratio
 	.venv/bin/python -m benchmarks.overhead
 	.venv/bin/python -m benchmarks.sampling --train-steps 400 --images 200 --ancestral-images 40 --precision fp32
+	.venv/bin/python -m benchmarks.sweeps --seeds 2
 
 pages: .venv/installed  ## the generated parts of the README and of the papers' pages, from experiments/results/
 	.venv/bin/python -m lab.reports.pages

@@ -80,12 +80,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(planned: PlannedSweep, args: argparse.Namespace) -> int:
-    from lab.reports.page import write_sweep_report
     from lab.sweeps.summary import summary
 
     sweep = planned.run(args.executor, args.jobs)
     print(summary(sweep))
-    print(f"\nsweep   {sweep.path}\nreport  {write_sweep_report(sweep)}")
+    report = sweep.path / "report.html"
+    if planned.changed or not report.exists():
+        from lab.reports.page import write_sweep_report
+
+        write_sweep_report(sweep)
+    print(f"\nsweep   {sweep.path}\nreport  {report}")
     return 1 if sweep.problems() else 0
 
 

@@ -32,6 +32,11 @@ def run_id(experiment: Experiment) -> str:
     return f"{experiment.name}-seed{experiment.seed}-{hash_of(plain)[:8]}"
 
 
+def wording(experiment: Experiment) -> str:
+    """Hash of an experiment with its texts: it tells a record whose claims are out of date."""
+    return hash_of(as_plain(experiment, keep_runtime=False))
+
+
 class RunRecord:
     """`runs/<id>/`: config.yaml, origins.json, environment.json, run.json, artefacts/<stage> links, report.html.
 
@@ -65,6 +70,7 @@ class RunRecord:
                 "seed": experiment.seed,
                 "status": "running",
                 "profiles": list(resolved.profiles),
+                "wording": wording(experiment),
                 "started": earlier.get("started", now()),
                 "finished": None,
                 "seconds": None,

@@ -226,8 +226,8 @@ def _is_overridden(module: StageModule, method: str) -> bool:
 
 
 def _write_metrics(output: Path, metrics: Mapping[str, float]) -> None:
-    # JSON has no NaN; `Artefact.metrics` reads null as NaN. The name of a class may hold spaces; that of a metric, which
-    # claims put into sums, may not.
+    # JSON has no NaN; `Artefact.metrics` reads null as NaN. A class may have spaces in its name; a metric, which claims
+    # put into sums, may not.
     found = {"_".join(name.split()): value if math.isfinite(value) else None for name, value in metrics.items()}
     write_json(output / METRICS, found)
 

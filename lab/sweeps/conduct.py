@@ -66,6 +66,8 @@ class Conductor:
         self._begun: dict[str, float] = {}
         self._lost: Counter[str] = Counter()
         self._told: set[str] = set()
+        self.changed = False
+        """Whether there is anything that a report written before does not know."""
 
     def run(self, planned: Iterable[Planned]) -> None:
         """Work until every job is done, failed or pruned.
@@ -113,9 +115,11 @@ class Conductor:
         self.board.closed.add(planned.job.id)
         self.source.finished(planned, "done")
         if new:
+            self.changed = True
             self.screen.finished(planned.job, self.board)
 
     def _prune(self, planned: Planned) -> None:
+        self.changed = True
         self._told.add(planned.job.id)
         for key in self.board.prune(planned.job.id):
             self.executor.stop(key)
@@ -159,6 +163,7 @@ class Conductor:
                 self.board.give_back(outcome.key)
 
     def _fail(self, task: Task, error: str) -> None:
+        self.changed = True
         self.board.fail(task.key)
         self._enter(task, "failed", error)
         self.screen.say(f"{task.label}: failed: {error} (log: {self.sweep.log(task.node.name, task.key)})")
@@ -176,7 +181,7 @@ class Conductor:
 
 
 def close_job(planned: Planned, planner: Planner, store: Store, computed: Mapping[str, str]) -> bool:
-    """Write the run folder of a job whose artefacts are all there; False when that was done before.
+    """Write the run folder of a job whose artefacts are all there; False when that was done before and says the same.
 
     computed: artefact key -> id of the job for which it was computed just now.
 
@@ -184,8 +189,10 @@ def close_job(planned: Planned, planner: Planner, store: Store, computed: Mappin
         UserError: the experiment file was changed since the sweep was planned.
     """
     path = store.root / planned.job.id
-    if (path / RUN).exists() and load_run(path)["status"] == "finished":
-        return False
+    if (path / RUN).exists():
+        before = load_run(path)
+        if before["status"] == "finished" and before.get("wording") == planned.wording:
+            return False
     resolved = planner.resolve(planned.job)
     if run_id(resolved.experiment) != planned.job.id:
         raise UserError(f"{planned.job.config} was changed while its sweep ran: give the same command again")

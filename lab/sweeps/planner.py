@@ -11,7 +11,7 @@ from lab.config import Resolved
 from lab.errors import UserError
 from lab.stages.graph import Node, hash_of, plan, runs_dir
 from lab.stages.loggers import NOBODY, Tracking
-from lab.stages.record import run_id
+from lab.stages.record import run_id, wording
 from lab.sweeps import axes
 from lab.sweeps.family import Family
 from lab.sweeps.plan import SWEEPS, Job, Request, Sweep
@@ -19,12 +19,13 @@ from lab.sweeps.plan import SWEEPS, Job, Request, Sweep
 
 @dataclass(frozen=True)
 class Planned:
-    """A job, its stages, inputs first, the metrics that lead its result table, and who else hears of it."""
+    """A job; its stages, inputs first; the metrics that lead its results; who else hears of it; a hash of its texts."""
 
     job: Job
     nodes: Sequence[Node]
     headline: Sequence[str] = ()
     tracking: Tracking = NOBODY
+    wording: str = ""
 
 
 class Planner:
@@ -90,7 +91,9 @@ class Planner:
             own = {key: value for key, value in setting.items() if key != "seed" or not self.request.seeds}
             keys = {node.name: str(node.key) for node in nodes}
             job = Job(run_id(experiment), config, experiment.name, own, experiment.seed, keys, trial)
-            made.append(Planned(job, nodes, experiment.report.headline, replace(tracking, run=job.id)))
+            made.append(
+                Planned(job, nodes, experiment.report.headline, replace(tracking, run=job.id), wording(experiment))
+            )
         return made
 
 

@@ -27,6 +27,8 @@ class PlannedSweep:
 
     def __init__(self, request: Request):
         self.request, self.planner = request, Planner(request)
+        self.changed = False
+        """Whether `run` had anything to do."""
         settings = self.planner.settings()
         # A search has no jobs yet; the middle of its space shows whether it can have any.
         self.planned = self.planner.plan(settings or [{a.key: a.at(0.5) for a in self.planner.axes}], request.seeds)
@@ -60,7 +62,9 @@ class PlannedSweep:
             if isinstance(source, Until):
                 source.expect(known)
             made = make_executor(executor, room, self.store)
-            Conductor(self.sweep, self.planner, self.store, made, source, Screen(len(room)), front).run(known)
+            conductor = Conductor(self.sweep, self.planner, self.store, made, source, Screen(len(room)), front)
+            conductor.run(known)
+        self.changed = conductor.changed
         return self.sweep
 
     def _source(self, room: Sequence[Slot]) -> Fixed:

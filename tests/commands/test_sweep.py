@@ -91,6 +91,25 @@ def test_a_sweep_from_start_to_record(capsys, runs_folder, tmp_path, monkeypatch
     assert not list(runs_folder.glob("reproduced/*/toy_line-seed0-*")), "only the seed that was asked for"
 
 
+def test_a_reworded_claim_reaches_the_report_and_trains_nothing(capsys, runs_folder, tmp_path):
+    path = tmp_path / "mine.yaml"
+    text = (PLUGIN / "toy_plugin" / "experiments" / "toy_line.yaml").read_text().replace("toy_line", "mine")
+    claim = "claims: [{{text: {}, left: second_test/loss, relation: '<=', value: 10.0, provenance: ours}}]\n"
+    asked = ["sweep", "--config", str(path), "trainer.accelerator=cpu", "loggers=[]", "--seeds", "2", *DEBUG]
+    path.write_text(text + claim.format("it learns"))
+    assert main(asked) == 0
+    path.write_text(text + claim.format("it learns well"))
+    capsys.readouterr()
+    assert main(asked) == 0
+    out, err = capsys.readouterr()
+    assert "holds: it learns well (" in out and ": fit (" not in err
+    report = find_sweep("mine", runs_folder).path / "report.md"
+    assert "it learns well" in report.read_text()
+    written = report.stat().st_mtime_ns
+    assert main(asked) == 0
+    assert report.stat().st_mtime_ns == written, "nothing is new, nothing is written"
+
+
 def test_reproduce_says_how_far_it_is_off(capsys, tmp_path):
     assert main([*SWEEP, "--seeds", "1", *DEBUG]) == 0
     file = tmp_path / "toy.json"
