@@ -1,4 +1,4 @@
-"""What a sweep tells while it runs: a line a finished job, and on a terminal one line of progress with an estimate."""
+"""What a sweep tells while it runs: a line a finished job, and now and then one of progress with an estimate."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class Screen:
     def __init__(self, slots: int):
         self.slots = slots
         self.live = sys.stderr.isatty()
+        self.every = 0.3 if self.live else 60.0  # seconds; in a log file now and then
         self._seconds: dict[str, list[float]] = defaultdict(list)
-        self._shown = 0.0
+        self._shown = time.monotonic()
 
     def took(self, task: Task, seconds: float) -> None:
         """A stage was computed in so many seconds; the estimate learns from it."""
@@ -33,14 +34,17 @@ class Screen:
         self.say(f"{self._counted(board)} {job.label}: done")
 
     def show(self, board: Board) -> None:
-        """Rewrite the line of progress, a few times a second."""
-        if not self.live or time.monotonic() - self._shown < 0.3:
+        """One line of progress: rewritten on a terminal, written every minute into a log."""
+        if time.monotonic() - self._shown < self.every:
             return
         self._shown = time.monotonic()
         running = ", ".join(sorted(board.tasks[key].label for key in board.running))
         left = self.estimate(board)
         text = f"{self._counted(board)} {left + ' left: ' if left else ''}{running}"
-        print(f"\r\033[K{text[:160]}", end="", file=sys.stderr, flush=True)
+        if self.live:
+            print(f"\r\033[K{text[:160]}", end="", file=sys.stderr, flush=True)
+        else:
+            say(text)
 
     def clear(self) -> None:
         if self.live:
