@@ -52,13 +52,14 @@ def as_plain(config: Any, *, keep_runtime: bool = True) -> Any:
     """A dataclass tree as plain dicts, lists and scalars; on request without its run-time-only fields, and without
     options that came later and have their default.
     """
-    if config is None or isinstance(config, (str, int, float)):  # most of a tree
+    if type(config) in _SCALARS:  # most of a tree, of which a sweep turns thousands
         return config
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         return {
-            name: as_plain(getattr(config, name), keep_runtime=keep_runtime)
-            for name, metadata in _fields(type(config))
-            if keep_runtime or _decides(metadata, getattr(config, name))
+            name: value if type(value) in _SCALARS else as_plain(value, keep_runtime=keep_runtime)
+            for name, metadata in _fields(type(config), keep_runtime)
+            for value in (getattr(config, name),)
+            if keep_runtime or "before" not in metadata or metadata["before"] != value
         }
     if isinstance(config, dict):
         return {str(key): as_plain(value, keep_runtime=keep_runtime) for key, value in config.items()}
@@ -67,12 +68,11 @@ def as_plain(config: Any, *, keep_runtime: bool = True) -> Any:
     return config
 
 
-def _decides(metadata: Mapping[Any, Any], value: Any) -> bool:
-    """Whether a field with that value is part of artefact keys."""
-    return not metadata.get("runtime") and not ("before" in metadata and metadata["before"] == value)
-
-
 @cache
-def _fields(cls: Hashable) -> tuple[tuple[str, Mapping[Any, Any]], ...]:
+def _fields(cls: Hashable, keep_runtime: bool = True) -> tuple[tuple[str, Mapping[Any, Any]], ...]:
     """Name and metadata of a dataclass's fields; a sweep asks for them a million times."""
-    return tuple((field.name, field.metadata) for field in dataclasses.fields(cls))  # type: ignore[arg-type]
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    return tuple((f.name, f.metadata) for f in fields if keep_runtime or not f.metadata.get("runtime"))
+
+
+_SCALARS = {str, int, float, bool, type(None)}

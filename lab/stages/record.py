@@ -27,14 +27,16 @@ ENVIRONMENT = "environment.json"
 def run_id(experiment: Experiment) -> str:
     """Name, seed, and a hash of everything that decides the results; a claim or a title that is reworded changes
     nothing."""
-    plain = {key: value for key, value in as_plain(experiment, keep_runtime=False).items() if key not in TEXTS}
-    plain["stages"] = {name: {**stage, "title": None} for name, stage in plain["stages"].items()}
-    return f"{experiment.name}-seed{experiment.seed}-{hash_of(plain)[:8]}"
+    return identify(experiment)[0]
 
 
-def wording(experiment: Experiment) -> str:
-    """Hash of an experiment with its texts: it tells a record whose claims are out of date."""
-    return hash_of(as_plain(experiment, keep_runtime=False))
+def identify(experiment: Experiment) -> tuple[str, str]:
+    """The run's id, and a hash of the experiment with its texts: it tells a record whose claims are out of date."""
+    plain = as_plain(experiment, keep_runtime=False)
+    wording = hash_of(plain)
+    deciding = {key: value for key, value in plain.items() if key not in TEXTS}
+    deciding["stages"] = {name: {**stage, "title": None} for name, stage in plain["stages"].items()}
+    return f"{experiment.name}-seed{experiment.seed}-{hash_of(deciding)[:8]}", wording
 
 
 class RunRecord:
@@ -56,7 +58,7 @@ class RunRecord:
         made_in: the environment, where it is not this process's.
         """
         experiment = resolved.experiment
-        identity = run_id(experiment)
+        identity, wording = identify(experiment)
         path = runs / identity
         (path / "artefacts").mkdir(parents=True, exist_ok=True)
         earlier = json.loads((path / RUN).read_text()) if (path / RUN).exists() else {}
@@ -70,7 +72,7 @@ class RunRecord:
                 "seed": experiment.seed,
                 "status": "running",
                 "profiles": list(resolved.profiles),
-                "wording": wording(experiment),
+                "wording": wording,
                 "started": earlier.get("started", now()),
                 "finished": None,
                 "seconds": None,

@@ -11,7 +11,7 @@ from lab.config import Resolved
 from lab.errors import UserError
 from lab.stages.graph import Node, hash_of, plan, runs_dir
 from lab.stages.loggers import NOBODY, Tracking
-from lab.stages.record import run_id, wording
+from lab.stages.record import identify
 from lab.sweeps import axes
 from lab.sweeps.family import Family
 from lab.sweeps.plan import SWEEPS, Job, Request, Sweep
@@ -90,10 +90,10 @@ class Planner:
             self.runs = runs_dir(experiment)
             own = {key: value for key, value in setting.items() if key != "seed" or not self.request.seeds}
             keys = {node.name: str(node.key) for node in nodes}
-            job = Job(run_id(experiment), config, experiment.name, own, experiment.seed, keys, trial)
-            made.append(
-                Planned(job, nodes, experiment.report.headline, replace(tracking, run=job.id), wording(experiment))
-            )
+            identity, wording = identify(experiment)
+            job = Job(identity, config, experiment.name, own, experiment.seed, keys, trial)
+            heard = replace(tracking, run=job.id)
+            made.append(Planned(job, nodes, experiment.report.headline, heard, wording))
         return made
 
 
