@@ -21,13 +21,21 @@ class StopRequest:
     def __init__(self) -> None:
         self.signum = 0
         self._heard_at = 0.0
+        self._depth = 0
 
     def __enter__(self) -> None:
+        self._depth += 1
+        if self._depth > 1:  # a stage of a sweep in one process
+            self.listen()
+            return
         self.signum = 0
         self._before = {signum: signal.getsignal(signum) for signum in SIGNALS}
         self.listen()
 
     def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
         for signum, handler in self._before.items():
             signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
         self.signum = 0

@@ -24,6 +24,19 @@ def test_a_signal_is_remembered_until_it_is_obeyed() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_inside_another_a_signal_is_the_outer_one_s_too() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with STOP:
+        with STOP:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert STOP.signum == signal.SIGTERM
+        with pytest.raises(Interrupted), STOP:
+            STOP.obey("in the second")
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert STOP.signum == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_a_second_ctrl_c_ends_at_once(monkeypatch) -> None:
     clock = [10.0]
     monkeypatch.setattr(interruption.time, "monotonic", lambda: clock[0])
