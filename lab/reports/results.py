@@ -85,6 +85,18 @@ class Results:
         stages = self.config["stages"].items()
         return {name: Described(stage.get("title") or spelt(name), stage["verb"]) for name, stage in stages}
 
+    def behind(self, stage: str) -> list[str]:
+        """The stages that a stage needs, by weights or roles, directly or not; itself left out."""
+        found: list[str] = []
+        waiting = [stage]
+        while waiting:
+            config = self.config["stages"][waiting.pop()]
+            read = [config.get("weights"), *(config.get("needs") or {}).values()]
+            new = [name for name in read if name and name not in found]
+            found += new
+            waiting += new
+        return found
+
     def with_verb(self, *verbs: str) -> dict[str, str]:
         """Titles of the stages that have one of these verbs, by name."""
         return {name: stage.title for name, stage in self.stages.items() if stage.verb in verbs}

@@ -118,7 +118,7 @@ def test_settings_carry_their_origin(written):
 def test_markdown_has_results_claims_and_pictures(written):
     text = (written / "report.md").read_text()
     assert "**Synthetic data.**" in text
-    assert "| DDB, recipe II | 78.0 % | 64.0 % | 0.61 |" in text
+    assert "| DDB, recipe II | 78.0 % | 64.0 % | - | 0.61 |" in text
     assert "- **holds**: DDB beats ERM by 10 points: 64.0 %" in text
     assert "![Synthetic images: samples](artefacts/sampling/pictures/samples.png)" in text
 

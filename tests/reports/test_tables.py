@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from lab.errors import UserError
-from lab.reports.groups import groups
+from lab.reports.groups import Group, groups
 from lab.reports.run import Run
 from lab.reports.statistics import Estimate
 from lab.reports.tables import (
@@ -28,22 +28,22 @@ from lab.reports.tables import (
 
 def test_results_have_a_row_a_test_stage_and_the_headline_first(make_run):
     table = results_table(make_run())
-    assert table.columns == ("method", "accuracy", "conflicting accuracy", "loss")
+    assert table.columns == ("method", "accuracy", "conflicting accuracy", "time", "loss")
     assert table.rows == (
-        ("ERM", "71.0 %", "31.0 %", "1.25"),
-        ("DDB, recipe II", "78.0 %", "64.0 %", "0.61"),
-        ("LfF", "-", "-", "-"),
+        ("ERM", "71.0 %", "31.0 %", "2.5 s", "1.25"),
+        ("DDB, recipe II", "78.0 %", "64.0 %", "-", "0.61"),
+        ("LfF", "-", "-", "-", "-"),
     )
 
 
 def test_text_shows_the_headline_in_aligned_columns(make_run):
     assert results_table(make_run()).text().splitlines() == [
         "                          conflicting",
-        "method          accuracy     accuracy",
-        "--------------  --------  -----------",
-        "ERM               71.0 %       31.0 %",
-        "DDB, recipe II    78.0 %       64.0 %",
-        "LfF                    -            -",
+        "method          accuracy     accuracy   time",
+        "--------------  --------  -----------  -----",
+        "ERM               71.0 %       31.0 %  2.5 s",
+        "DDB, recipe II    78.0 %       64.0 %      -",
+        "LfF                    -            -      -",
     ]
 
 
@@ -89,13 +89,26 @@ def group(make_run):
 
 def test_results_of_several_seeds_say_how_many_they_are_of(group):
     table = results_table(group)
-    assert table.columns == ("method", "accuracy", "conflicting accuracy", "n", "loss")
-    assert table.lead == 4
+    assert table.columns == ("method", "accuracy", "conflicting accuracy", "n", "time", "loss")
+    assert table.lead == 5
     assert table.rows == (
-        ("ERM", "80.0 ± 10.0 %", "35.0 ± 7.1 % (2)", "3", "-"),
-        ("DDB, recipe II", "78.0 ± 0.0 %", "64.0 ± 0.0 %", "3", "0.61 ± 0"),
-        ("LfF", "-", "-", "0", "-"),
+        ("ERM", "80.0 ± 10.0 %", "35.0 ± 7.1 % (2)", "3", "2.5 s", "-"),
+        ("DDB, recipe II", "78.0 ± 0.0 %", "64.0 ± 0.0 %", "3", "-", "0.61 ± 0"),
+        ("LfF", "-", "-", "0", "-", "-"),
     )
+
+
+def test_time_is_that_of_all_stages_behind_a_method(make_run):
+    """The diffusion model's 61.4 s are behind both methods that go on from its samples; each counts them once."""
+    stages = {
+        "diffusion": {"verb": "fit"},
+        "sampling": {"verb": "predict", "weights": "diffusion"},
+        "erm": {"verb": "fit", "needs": {"images": "sampling", "weights_of": "diffusion"}},
+        "erm_test": {"verb": "test", "weights": "erm"},
+    }
+    run = make_run(stages=stages)
+    assert sorted(Group.of(run).behind("erm_test")) == ["diffusion", "erm", "sampling"]
+    assert results_table(run).rows[0][3] == "1 min 06 s"  # 61.4 + 2.5 + 2.5
 
 
 def test_signals_of_several_seeds_are_means(group):
