@@ -58,7 +58,7 @@ def _audit(args: argparse.Namespace, path: Path, experiment: Experiment) -> str:
     from lab.papers.samyna.captioners import FromFile, VisionLanguage
     from lab.papers.samyna.config import DEFAULT_PROMPT, CaptionerConfig, EncoderConfig
     from lab.papers.samyna.encoders import PACKAGED, BagOfWords, build_encoder
-    from lab.reports.audit import audit_folder
+    from lab.stages.audit import audit_folder
 
     captioner: FromFile | VisionLanguage | None = None
     if args.captions:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import env
 from lab.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from lab.reports.recorded import Recorded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,10 +83,7 @@ def _find(name: str) -> Path:
     return known[name]
 
 
-def _seeds(text: str | None, recorded: object) -> list[int]:
-    from lab.reports.recorded import Recorded
-
-    assert isinstance(recorded, Recorded)
+def _seeds(text: str | None, recorded: Recorded) -> list[int]:
     if text is None:
         return recorded.seeds
     try:

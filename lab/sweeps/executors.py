@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal, Protocol
 
-from lab.errors import Interrupted, UserError, did_you_mean
+from lab.errors import Interrupted, LabError, UserError, did_you_mean
 from lab.stages.store import Store
 from lab.sweeps.board import Task
 from lab.sweeps.machine import Slot
@@ -30,7 +30,7 @@ class Outcome:
 
 
 class Executor(Protocol):
-    """Made from the slots, the store and whether stages are logged under `run id` to the configured loggers."""
+    """Computes stages in slots of a kind. Made from the slots and the store."""
 
     def free(self) -> int:
         """Slots that could take a stage now."""
@@ -103,7 +103,5 @@ class Debug:
 
 def one_line(error: BaseException) -> str:
     """What a table says of an error; the log has the rest."""
-    from lab.errors import LabError
-
     first = str(error).strip().partition("\n")[0]
     return first if isinstance(error, LabError) and first else f"{type(error).__name__}: {first}"

@@ -81,9 +81,9 @@ class PlannedSweep:
         """The jobs of the plan, those included that an earlier process added."""
         planned = {each.job.id: each for each in self.planned}
         for job in self.sweep.jobs:
-            if job.id not in planned:
-                for each in self.planner.plan([dict(job.setting)], [job.seed]):
-                    planned.setdefault(each.job.id, each)
+            if job.id not in planned:  # of one experiment; the others may know enough without that seed
+                added = self.planner.plan([dict(job.setting)], [job.seed])
+                planned |= {each.job.id: each for each in added if each.job.id == job.id}
         return list(planned.values())
 
 

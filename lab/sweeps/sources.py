@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
-from lab.errors import UserError
 from lab.reports.figures import read_curves
+from lab.reports.groups import Group
 from lab.reports.statistics import Estimate
 from lab.reports.tables import is_share
-from lab.stages.artefact import CURVES, Artefact
+from lab.stages.artefact import CURVES
 from lab.stages.store import Store
 from lab.sweeps import axes
 from lab.sweeps.plan import Job, Sweep
@@ -22,17 +22,8 @@ Ended = Literal["done", "failed"]
 
 
 def value_of(job: Job, metric: str, store: Store) -> float:
-    """A metric, written `stage/metric`, of a job; NaN when its stage has none of that name.
-
-    Raises:
-        UserError: the job has no such stage.
-    """
-    stage, _, name = metric.partition("/")
-    if stage not in job.stages:
-        raise UserError(f"--metric {metric}: {job.name} has no stage '{stage}'; it has: {', '.join(job.stages)}")
-    artefact = Artefact(store.path(job.stages[stage]))
-    verb = artefact.manifest["stage"]["verb"]
-    return artefact.metrics.get(name, artefact.metrics.get(f"{verb}/{name}", math.nan))
+    """A metric of a finished job, written `stage/metric`; NaN when the stage has none of that name."""
+    return Group.of(store.root / job.id).values(metric).get(job.seed, math.nan)
 
 
 def study_of(sweep: Sweep) -> Study:

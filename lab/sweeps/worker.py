@@ -30,12 +30,11 @@ def compute(task: Task, store: Store, slot: Slot | None = None) -> None:
 
     slot: where; its threads are not exceeded. Under a launcher this is called on every rank.
     """
-    from lab.config.schema import TrainerConfig
     from lab.stages.execute import ensure, set_threads
     from lab.stages.world import join
 
     trainer = task.node.stage.trainer
-    assert isinstance(trainer, TrainerConfig)
+    assert trainer is not None
     if slot is not None:
         # What a slot has is its share of the machine; loading processes are part of it.
         share = max(1, slot.threads // trainer.devices)

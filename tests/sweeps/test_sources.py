@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+from dataclasses import asdict, replace
 
 import pytest
 
 from lab.errors import UserError
 from lab.reports.statistics import Estimate
 from lab.stages.artefact import Artefact
-from lab.sweeps.plan import Job
+from lab.sweeps.plan import JOBS, Job
 from lab.sweeps.run import PlannedSweep
 from lab.sweeps.search import Study
 from lab.sweeps.sources import study_of, value_of
-from tests.stages.toy import steps
+from tests.stages.toy import PLUGIN, steps
 
 ONLY_FIRST = ("stages.second.enabled=false", "stages.table.enabled=false")
 LR = "stages.first.module.lr=0.001..0.3:log"
@@ -38,6 +40,23 @@ def test_until_adds_seeds_to_the_settings_that_need_them(ask):
     again = PlannedSweep(planned.request)
     assert again.sweep.id == sweep.id
     assert again.run("debug").jobs == before, "asked again, it knows how many it took"
+
+
+def test_a_seed_that_one_experiment_needed_is_not_run_for_the_others(ask, tmp_path):
+    """Each experiment of a sweep gets the seeds that it needs itself, also when the sweep is asked again."""
+    calm = tmp_path / "calm.yaml"
+    text = (PLUGIN / "toy_plugin" / "experiments" / "toy_line.yaml").read_text()
+    calm.write_text(text.replace("toy_line", "calm").replace("second_test: {verb: test, weights: second}", ""))
+    grid = ("stages.first.module.lr=0.0",)
+    request = ask(*ONLY_FIRST, grid=grid, seeds=(0, 1), until=0.6, metric="first/val/loss", max_seeds=6)
+    lively = replace(request, configs=(*request.configs, str(calm)))
+    sweep = PlannedSweep(lively).run("debug")
+    # `calm` is the same training under another name, so give it one seed less by hand.
+    before = [job for job in sweep.jobs if not (job.name == "calm" and job.seed == max(j.seed for j in sweep.jobs))]
+    assert len(before) < len(sweep.jobs)
+    (sweep.path / JOBS).write_text("".join(f"{json.dumps(asdict(job))}\n" for job in before))
+    known = PlannedSweep(lively)._known()
+    assert {each.job.id for each in known} == {job.id for job in before}
 
 
 def test_until_without_a_metric_to_know_is_refused(ask):
