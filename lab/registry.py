@@ -37,8 +37,8 @@ class Component:
 
     `config` points to its dataclass of options, in a file that imports neither torch nor Lightning; `target` to the
     class itself. `dataset`, for a data set with files, points to its torch-free class with `locate(config)` and
-    `fingerprint()`. `version` is part of the key of every artefact it makes: raise it when the same options would now
-    give another result.
+    `fingerprint()`; a `target` whose `dataset_class` is None, such as `ImageDataModule`, reads that one. `version` is
+    part of the key of every artefact it makes: raise it when the same options would now give another result.
     """
 
     kind: Kind
@@ -53,7 +53,11 @@ class Component:
         return load(self.config)  # type: ignore[no-any-return]
 
     def target_class(self) -> type[Any]:
-        return load(self.target)  # type: ignore[no-any-return]
+        target: type[Any] = load(self.target)
+        if self.dataset is not None and getattr(target, "dataset_class", target) is None:
+            content = {"dataset_class": load(self.dataset), "__module__": target.__module__}
+            target = type(target.__name__, (target,), content)
+        return target
 
 
 @dataclass(frozen=True)

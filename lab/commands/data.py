@@ -54,8 +54,8 @@ def datasets() -> dict[str, tuple[Any, Any]]:
 
 
 def card_of(dataset: Any) -> Card:
-    """The CARD of the file that a data set class is written in."""
-    return sys.modules[dataset.__module__].CARD  # type: ignore[no-any-return]
+    """The card of a data set class: its own, or the CARD of the file that it is written in."""
+    return dataset.card if hasattr(dataset, "card") else sys.modules[dataset.__module__].CARD  # type: ignore[no-any-return]
 
 
 def build_config(config_class: Any, root: Path | None, options: list[str]) -> Any:
@@ -139,5 +139,7 @@ def verify(dataset: Any, config: Any) -> int:
         if known.any():
             conflicting = ~opened.aligned[rows.labels[known], rows.bias[known]]
             print(f"  bias-conflicting: {conflicting.sum():,} ({conflicting.mean():.2%})")
+    for line in opened.remarks() if hasattr(opened, "remarks") else ():
+        print(line)
     print(f"fingerprint: {opened.fingerprint()}")
     return 0

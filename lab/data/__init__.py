@@ -1,90 +1,118 @@
 """Data sets: official layouts, cards and stand-ins. This package's own imports stay free of torch."""
 
+from __future__ import annotations
+
+from lab.data.public import RECORDS
 from lab.registry import Component, Plugin
+
+
+def _images(name: str, dataset: str, config: str, summary: str) -> Component:
+    """Labelled images; `dataset` is a file of this package and the class in it, `config` a class in the same file."""
+    file = f"lab.data.{dataset.partition(':')[0]}"
+    return Component(
+        "data",
+        name,
+        config=f"{file}:{config}",
+        target="lab.data.module:ImageDataModule",
+        dataset=f"lab.data.{dataset}",
+        summary=summary,
+    )
+
 
 PLUGIN = Plugin(
     "data",
     summary="data sets that come with lab",
     components=(
-        Component(
-            "data",
+        _images(
             "waterbirds",
-            config="lab.data.waterbirds:WaterbirdsConfig",
-            target="lab.data.modules:WaterbirdsDataModule",
-            dataset="lab.data.waterbirds:Waterbirds",
-            summary="birds on land and water backgrounds (95 % aligned), official layout",
+            "waterbirds:Waterbirds",
+            "WaterbirdsConfig",
+            "birds on land and water backgrounds (95 % aligned), official layout",
         ),
-        Component(
-            "data",
+        _images(
             "celeba",
-            config="lab.data.celeba:CelebaConfig",
-            target="lab.data.modules:CelebaDataModule",
-            dataset="lab.data.celeba:Celeba",
-            summary="faces, blond hair by sex or any other two of 40 attributes, csv and txt forms",
+            "celeba:Celeba",
+            "CelebaConfig",
+            "faces, blond hair by sex or any other two of 40 attributes, csv and txt forms",
         ),
-        Component(
-            "data",
+        _images(
             "bffhq",
-            config="lab.data.bffhq:BffhqConfig",
-            target="lab.data.modules:BffhqDataModule",
-            dataset="lab.data.bffhq:Bffhq",
-            summary="faces, young or old by gender (0.5 % conflicting), the layout of DisEnt",
+            "bffhq:Bffhq",
+            "BffhqConfig",
+            "faces, young or old by gender (0.5 % conflicting), the layout of DisEnt",
         ),
-        Component(
-            "data",
+        _images(
             "bar",
-            config="lab.data.bar:BarConfig",
-            target="lab.data.modules:BarDataModule",
-            dataset="lab.data.bar:Bar",
-            summary="six actions in usual places, tested in others; original and BiasEnsemble forms",
+            "bar:Bar",
+            "BarConfig",
+            "six actions in usual places, tested in others; original and BiasEnsemble forms",
         ),
-        Component(
-            "data",
+        _images(
             "imagenet9",
-            config="lab.data.imagenet9:ImageNet9Config",
-            target="lab.data.modules:ImageNet9DataModule",
-            dataset="lab.data.imagenet9:ImageNet9",
-            summary="nine animals out of 42 classes of ImageNet, tested on ImageNet-A",
+            "imagenet9:ImageNet9",
+            "ImageNet9Config",
+            "nine animals out of 42 classes of ImageNet, tested on ImageNet-A",
         ),
-        Component(
-            "data",
+        _images(
             "urbancars",
-            config="lab.data.urbancars:UrbanCarsConfig",
-            target="lab.data.modules:UrbanCarsDataModule",
-            dataset="lab.data.urbancars:UrbanCars",
-            summary="cars with two shortcuts, scene and object (95 % each), official layout",
+            "urbancars:UrbanCars",
+            "UrbanCarsConfig",
+            "cars with two shortcuts, scene and object (95 % each), official layout",
         ),
-        Component(
-            "data",
+        _images(
             "corrupted_cifar10",
-            config="lab.data.corrupted_cifar10:CorruptedCifar10Config",
-            target="lab.data.modules:CorruptedCifar10DataModule",
-            dataset="lab.data.corrupted_cifar10:CorruptedCifar10",
-            summary="CIFAR-10 with a corruption that goes with the class; built from CIFAR-10, or DisEnt's images",
+            "corrupted_cifar10:CorruptedCifar10",
+            "CorruptedCifar10Config",
+            "CIFAR-10 with a corruption that goes with the class; built from CIFAR-10, or DisEnt's images",
         ),
-        Component(
-            "data",
+        _images(
             "image_groups",
-            config="lab.data.groups_csv:ImageGroupsConfig",
-            target="lab.data.modules:ImageGroupsDataModule",
-            dataset="lab.data.groups_csv:ImageGroups",
-            summary="your own images: a folder and a CSV file with path, label, bias, split",
+            "groups_csv:ImageGroups",
+            "ImageGroupsConfig",
+            "your own images: a folder and a CSV file with path, label, bias, split",
         ),
-        Component(
-            "data",
+        _images(
             "biased_mnist",
-            config="lab.data.biased_mnist:BiasedMnistConfig",
-            target="lab.data.modules:BiasedMnistDataModule",
-            dataset="lab.data.biased_mnist:BiasedMnist",
-            summary="MNIST, Fashion-MNIST or KMNIST with a background colour that goes with the class",
+            "biased_mnist:BiasedMnist",
+            "BiasedMnistConfig",
+            "MNIST, Fashion-MNIST or KMNIST with a background colour that goes with the class",
         ),
-        Component(
-            "data",
-            "shapes",
-            config="lab.data.shapes:ShapesConfig",
-            target="lab.data.modules:ShapesDataModule",
-            dataset="lab.data.shapes:Shapes",
-            summary="drawn shapes with a controllable colour bias, no files needed",
+        _images(
+            "shapes", "shapes:Shapes", "ShapesConfig", "drawn shapes with a controllable colour bias, no files needed"
+        ),
+        _images(
+            "image_classes",
+            "image_classes:ImageClasses",
+            "ImageClassesConfig",
+            "your own images: a folder for each class, or a ZIP file of that",
+        ),
+        *(
+            Component(
+                "data",
+                record.name,
+                config=f"{record.config.__module__}:{record.config.__name__}",
+                target="lab.data.module:ImageDataModule",
+                dataset=f"lab.data.public:{record.name}",
+                summary=record.summary,
+            )
+            for record in RECORDS.values()
+        ),
+        *(
+            Component(
+                "data",
+                name,
+                config=f"lab.data.scans.{file}:{dataset}Config",
+                target="lab.data.scans.module:SliceDataModule",
+                dataset=f"lab.data.scans.{file}:{dataset}",
+                summary=summary,
+            )
+            for name, file, dataset, summary in (
+                ("mr_art", "mr_art", "MrArt", "148 heads scanned still and moving (BIDS, readers' scores)"),
+                ("ixi", "ixi", "Ixi", "healthy heads from three hospitals, T1 or T2; motion is simulated"),
+                ("fastmri_brain", "fastmri", "FastMri", "fastMRI's axial brain scans, with raw k-space"),
+                ("scan_folder", "scan_folder", "ScanFolder", "your own scans: a folder of NIfTI files or DICOM series"),
+                ("image_slices", "image_slices", "ImageSlices", "brain slices saved as pictures: a folder or ZIP file"),
+            )
         ),
         Component(
             "data",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -140,7 +141,9 @@ class CorruptedCifar10(ListedImages):
         seed = [config.bias_seed, 3, SPLITS.index(split)]
         mark = digest([VERSION, config.level, seed, bias.tolist()])
         target = target.with_stem(f"{target.stem}-{mark[:8]}")
-        return kept(len(rows), config.image_size, target, lambda: self._made(images, bias, seed))
+        return kept(
+            len(rows), config.image_size, target, lambda start: islice(self._made(images, bias, seed), start, None)
+        )
 
     @cached_property
     def _pictures(self) -> dict[str, Pictures]:

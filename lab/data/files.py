@@ -7,13 +7,18 @@ half-written under a name that is read.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import shutil
+import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -25,6 +30,12 @@ from lab.errors import DataError
 LARGE = 500
 """Files from which on a progress line is worth its place."""
 THREADS = min(8, os.cpu_count() or 1)
+AHEAD = 256
+"""Results that threads may be ahead of the one that is being used."""
+DURABLE = 1 << 27
+"""Bytes of decoded images between two flushes to disk, and so the most that a power cut can cost."""
+
+Resize = Literal["squeeze", "crop"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -128,15 +139,26 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def decode(path: Path, size: int) -> np.ndarray:
-    """Image file as uint8 (size, size, 3): the whole image, squeezed to a square, bicubic with antialiasing.
+class Readable(Protocol):
+    """A file, on its own or inside an archive. Its text is what people are told of it."""
+
+    def read_bytes(self) -> bytes: ...
+
+
+def decode(path: Readable, size: int, resize: Resize = "squeeze") -> np.ndarray:
+    """Image file as uint8 (size, size, 3), bicubic with antialiasing.
+
+    Args:
+        resize: `squeeze` the whole image to a square; or `crop`: its short side becomes `size`, and of the long one the
+            middle is kept.
 
     Raises:
         DataError: naming the file, when it is missing, not an image or damaged.
     """
     try:
-        with Image.open(path) as image:
-            return np.asarray(to_rgb(image).resize((size, size), Image.Resampling.BICUBIC))
+        with Image.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes())) as image:
+            upright = to_rgb(image)
+            return np.asarray(upright.resize((size, size), Image.Resampling.BICUBIC, box=_box(upright.size, resize)))
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except UnidentifiedImageError:
@@ -145,25 +167,42 @@ def decode(path: Path, size: int) -> np.ndarray:
         raise DataError(f"{path} can't be decoded ({error}); get this file again") from error
 
 
-def decoded(paths: Sequence[Path], size: int, target: Path) -> np.ndarray:
+def _box(size: tuple[int, int], resize: Resize) -> tuple[float, float, float, float] | None:
+    """Part of an image of that width and height that is resized; None for all of it."""
+    if resize == "squeeze":
+        return None
+    width, height = size
+    left, top = (width - min(size)) / 2, (height - min(size)) / 2
+    return left, top, left + min(size), top + min(size)
+
+
+def decoded(paths: Sequence[Readable], size: int, target: Path, resize: Resize = "squeeze") -> np.ndarray:
     """All images as one read-only memory map, uint8 (n, size, size, 3), decoded once into the file `target` (.npy).
 
-    `target` has to be named after the content of the images and `size`.
+    `target` has to be named after the content of the images, `size` and `resize`.
 
     Raises:
-        DataError: naming the image that can't be decoded; or the disk is full.
+        DataError: naming the image that can't be decoded; or the disk is too small.
     """
-    return kept(len(paths), size, target, lambda: in_order(lambda path: decode(path, size), paths, "decoding"))
+
+    def rest(start: int) -> Iterator[np.ndarray]:
+        return in_order(lambda path: decode(path, size, resize), paths[start:], "decoding")
+
+    return kept(len(paths), size, target, rest)
 
 
-def kept(count: int, size: int, target: Path, make: Callable[[], Iterable[np.ndarray]]) -> np.ndarray:
+def kept(count: int, size: int, target: Path, make: Callable[[int], Iterable[np.ndarray]]) -> np.ndarray:
     """Images as one read-only memory map, uint8 (count, size, size, 3), made once into the file `target` (.npy).
 
     `target` has to be named after everything that decides the images. Processes that want the same file wait for the
-    one that is writing it. Written with plain writes: on a full disk a memory map would end the process (SIGBUS).
+    one that is writing it; what a killed one has written is gone on with. Only a few images are in memory at a time.
+    Written with plain writes: on a full disk a memory map would end the process (SIGBUS).
 
     Args:
-        make: asked once for the images, uint8 (size, size, 3) each, in order.
+        make: asked once for the images from row `start` on, uint8 (size, size, 3) each, in order.
+
+    Raises:
+        DataError: the disk has no room for them.
     """
     from filelock import FileLock
 
@@ -177,25 +216,88 @@ def kept(count: int, size: int, target: Path, make: Callable[[], Iterable[np.nda
     return np.load(target, mmap_mode="r")  # type: ignore[no-any-return]
 
 
-def _write(count: int, size: int, target: Path, make: Callable[[], Iterable[np.ndarray]]) -> None:
-    for left in target.parent.glob(f"{target.name}.*.part"):  # of a killed process: we hold the lock
-        left.unlink()
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
-    with replacing(target) as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for image in make():
-            file.write(image.tobytes())
+def _write(count: int, size: int, target: Path, make: Callable[[int], Iterable[np.ndarray]]) -> None:
+    part = target.with_name(f"{target.name}.part")
+    header, row = _header(count, size), 3 * size * size
+    done = _done_rows(part, header, row)
+    have = len(header) + done * row if done else 0
+    try:
+        _insist_on_room(target.parent, len(header) + count * row - have)
+        with part.open("r+b" if done else "wb") as file:
+            file.truncate(have)
+            file.seek(have)
+            if not done:
+                file.write(header)
+            flushed = file.tell()
+            for image in make(done):
+                file.write(image.tobytes())
+                if file.tell() - flushed >= DURABLE:
+                    flushed = _flush(file)
+            _flush(file)
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DataError(f"can't write {target}: {error.strerror or error}; nothing was kept of it") from error
+    except DataError:  # of an image: with another in its place this file would have another name
+        part.unlink(missing_ok=True)
+        raise
 
 
-def in_order(function: Callable[[T], R], items: Sequence[T], what: str, block: int = 256) -> Iterator[R]:
-    """Results of a function over items, in order, computed by threads a block ahead; a progress line for many items."""
+def _header(count: int, size: int) -> bytes:
+    header = io.BytesIO()
+    description = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+    np.lib.format.write_array_header_1_0(header, description)
+    return header.getvalue()
+
+
+def _done_rows(part: Path, header: bytes, row: int) -> int:
+    """Rows that an earlier process wrote and that are certainly on disk."""
+    try:
+        with part.open("rb") as file:
+            if file.read(len(header)) != header:
+                return 0
+            return max(0, (file.seek(0, os.SEEK_END) - DURABLE - len(header)) // row)
+    except OSError:
+        return 0
+
+
+def _flush(file: IO[bytes]) -> int:
+    file.flush()
+    os.fsync(file.fileno())
+    return file.tell()
+
+
+def _insist_on_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DataError(
+            f"the decoded images need {needed / 1e9:,.1f} GB in {folder.absolute()}, which has {free / 1e9:,.1f} GB "
+            "left: make room, take a smaller data.image_size, or put runs and their cache elsewhere with LAB_RUNS"
+        )
+
+
+def in_order(function: Callable[[T], R], items: Sequence[T], what: str, ahead: int = AHEAD) -> Iterator[R]:
+    """Results of a function over items, in order, computed by threads some way ahead; a progress line for many."""
     from rich.console import Console
     from rich.progress import Progress
 
     progress = Progress(console=Console(stderr=True), transient=True, disable=len(items) < LARGE)
+    waiting: deque[Future[R]] = deque()
     with progress, ThreadPoolExecutor(THREADS) as pool:
         task = progress.add_task(f"{what} {len(items):,} files", total=len(items))
-        for start in range(0, len(items), block):
-            part = items[start : start + block]
-            yield from pool.map(function, part)
-            progress.advance(task, len(part))
+        try:
+            for number in range(len(items) + ahead):
+                if number < len(items):
+                    waiting.append(pool.submit(function, items[number]))
+                if waiting and number >= ahead:
+                    yield waiting.popleft().result()
+                    progress.advance(task)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@cache  # a data set is opened more than once
+def warn(text: str) -> None:
+    """Say a warning, once a process."""
+    print(f"lab: warning: {text}", file=sys.stderr, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from lab.data.base import ImageSet
 from lab.data.files import decode, decoded, digest, fingerprint_files, in_order
 from lab.errors import DataError
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jfif", ".pgm", ".ppm"})
 
 
 @dataclass
@@ -75,6 +76,21 @@ class ImageFolder:
         return ""
 
 
+def images_below(folder: Path) -> list[str]:
+    """Names of the image files (by ending) below a folder, links followed: relative, with /, sorted, none hidden."""
+    names = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if name[0] != "."]
+        below = Path(place).relative_to(folder)
+        names += [(below / name).as_posix() for name in files if is_image(name)]
+    return sorted(names)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is taken for an image: by its ending, unless it is hidden."""
+    return name[0] != "." and os.path.splitext(name)[1].lower() in ENDINGS
+
+
 def find_images(folder: Path) -> list[str]:
     """Names of the image files (by ending) below a folder, relative to it and sorted; hidden ones are left out.
 
@@ -83,12 +99,7 @@ def find_images(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder.absolute()}")
-    relative = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
-    names = sorted(
-        str(name)
-        for name in relative
-        if not any(part.startswith(".") for part in name.parts) and (folder / name).is_file()
-    )
+    names = images_below(folder)
     if not names:
         raise DataError(f"no images below {folder.absolute()}: looked for {', '.join(sorted(ENDINGS))}")
     return names

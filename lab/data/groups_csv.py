@@ -14,7 +14,7 @@ from lab.data.base import Card, Split
 from lab.data.bias import assign_bias, associated
 from lab.data.drawn import save_figure
 from lab.data.files import data_root
-from lab.data.listed import ListedConfig, ListedImages, Row, hold_out, no_bias
+from lab.data.listed import ListedConfig, ListedImages, Row, hold_out, no_bias, sorted_names
 from lab.errors import DataError
 
 SPLIT_WORDS: dict[str, Split] = {
@@ -134,8 +134,8 @@ class ImageGroups(ListedImages):
                 f"{path} line {missing[0].line}: {self.root / missing[0].file} does not exist"
                 + (f" ({len(missing)} of {len(entries)} files are missing)" if len(missing) > 1 else "")
             )
-        self.class_names = _in_order({entry.label for entry in entries})
-        self.bias_names = _in_order({entry.bias for entry in entries} - {""})
+        self.class_names = sorted_names({entry.label for entry in entries})
+        self.bias_names = sorted_names({entry.bias for entry in entries} - {""})
         if len(self.class_names) < 2:
             raise DataError(f"{path}: column {self.config.label_column} has only one value, '{entries[0].label}'")
         labels = {name: number for number, name in enumerate(self.class_names)}
@@ -216,8 +216,3 @@ def _entry(path: Path, line: int, fields: dict[str, str | None], config: ImageGr
             raise DataError(f"{path} line {line}: {config.split_column} is {found}; it has to be train, val or test")
     file = str(PurePosixPath(values[config.path_column].replace("\\", "/")))
     return Entry(line, file, values[config.label_column], values.get(config.bias_column, ""), split)
-
-
-def _in_order(words: set[str]) -> tuple[str, ...]:
-    """Sorted: as numbers where all are whole numbers, else as words."""
-    return tuple(sorted(words, key=int if all(w.isascii() and w.isdecimal() for w in words) else None))

@@ -7,7 +7,7 @@ decoding, caching and hashing are done here. NumPy and Pillow, no torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -110,19 +110,27 @@ class ListedImages:
         """Images uint8 (n, size, size, 3) of rows of a split, kept in the file `target`."""
         return decoded([self.root / row.file for row in rows], self.config.image_size, target)
 
+    def how(self) -> list[Any]:
+        """Options that decide the pixels, besides the files."""
+        return [self.config.image_size]
+
     def split(self, name: Split) -> ImageSet:
         if name not in self._splits:
             rows = [row for row in self.rows if row.split == name]
-            kind = digest([self._content, self.config.image_size, [row.file for row in rows]])
+            kind = digest([self._content, *self.how(), [row.file for row in rows]])
             images = self.pixels(name, rows, self.cache / f"{self.card.name}-{name}-{kind}.npy")
             labels = np.array([row.label for row in rows], dtype=np.int64)
             bias = np.array([row.bias for row in rows], dtype=np.int64)
-            self._splits[name] = ImageSet(images, labels, bias, [row.file for row in rows])
+            self._splits[name] = ImageSet(images, labels, bias, [row.file for row in rows], self.descriptions(rows))
         return self._splits[name]
+
+    def descriptions(self, rows: Sequence[Row]) -> Sequence[str]:
+        """What a file among `tables` says of each of these images, or nothing at all."""
+        return ()
 
     def fingerprint(self) -> str:
         rows = [[row.file, row.label, row.bias, row.split] for row in self.rows]
-        return digest([self.card.name, self._content, self.config.image_size, rows])
+        return digest([self.card.name, self._content, *self.how(), rows])
 
     @staticmethod
     def read_bias(images: np.ndarray, config: Any) -> None:
@@ -159,14 +167,21 @@ def images_in(root: Path, folder: str) -> list[str]:
         raise DataError(
             f"{root / folder} can't be read ({error.strerror}): the copy is incomplete or another"
         ) from error
-    return [f"{folder}/{name}" for name in names]
+    return [f"{folder}/{name}" if folder else name for name in names]
 
 
 def folders_in(root: Path, folder: str) -> list[str]:
     """Folders directly in a folder below the root: names relative to the root, sorted. DataError when it is absent."""
     if not (root / folder).is_dir():
         raise DataError(f"there is no folder {root / folder}: the copy is incomplete or another")
-    return sorted(f"{folder}/{path.name}" for path in (root / folder).iterdir() if path.is_dir())
+    names = sorted(path.name for path in (root / folder).iterdir() if path.is_dir())
+    return [f"{folder}/{name}" if folder else name for name in names]
+
+
+def sorted_names(words: Iterable[str]) -> tuple[str, ...]:
+    """Sorted: as numbers where all are whole numbers, else as words."""
+    found = sorted(set(words))
+    return tuple(sorted(found, key=int if all(w.isascii() and w.isdecimal() for w in found) else None))
 
 
 def label_and_bias(root: Path, file: str, classes: int, biases: int) -> tuple[int, int]:

@@ -82,6 +82,10 @@ class LabDataModule(L.LightningDataModule):
         """Names of the rows of a split for people; empty when they have none."""
         return ()
 
+    def descriptions(self, split: Split) -> Sequence[str]:
+        """What the data set says of each row of a split in words; empty when it says nothing."""
+        return ()
+
     def labels_and_groups(self) -> tuple[Tensor, Tensor]:
         """int64 (n,) labels and groups of the training split, as in `Batch`."""
         raise NotImplementedError
@@ -185,12 +189,13 @@ class ImageRows(RowDataset[Batch]):
 
 
 class ImageDataModule(LabDataModule):
-    """Labelled images of one data set. Subclasses name the data set."""
+    """Labelled images of one data set: the one that it is registered with, or that a subclass names."""
 
-    dataset_class: type[Any]
+    dataset_class: type[Any] | None = None
 
     def __init__(self, config: DataConfig, loading: Loading, inputs: Mapping[str, Artefact] | None = None):
         super().__init__(config, loading, inputs)
+        assert self.dataset_class is not None, "registered without a data set"
         ready = prepared(self.dataset_class, config, loading.cache)
         self.dataset: ImageDataset = self.dataset_class(ready, loading.cache)
         splits = {name: self.dataset.split(name) for name in ("train", "val", "test")}
@@ -202,6 +207,9 @@ class ImageDataModule(LabDataModule):
 
     def names(self, split: Split) -> Sequence[str]:
         return self._rows[split].images.names
+
+    def descriptions(self, split: Split) -> Sequence[str]:
+        return self._rows[split].images.descriptions
 
     def labels_and_groups(self) -> tuple[Tensor, Tensor]:
         rows = self._rows["train"]

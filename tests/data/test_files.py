@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import shutil
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from lab.data import files
 from lab.data.files import decode, decoded, fingerprint_files, replacing, to_rgb
@@ -88,10 +91,83 @@ def test_a_full_disk_leaves_nothing(pictures, tmp_path, monkeypatch):
     assert len(decoded(pictures, 8, tmp_path / "cache" / "a.npy")) == 6
 
 
-def test_what_a_killed_process_left_is_removed(pictures, tmp_path):
-    (tmp_path / "a.npy.99999.part").write_bytes(b"half")
-    decoded(pictures, 8, tmp_path / "a.npy")
-    assert not list(tmp_path.glob("*.part"))
+def test_what_a_killed_process_left_is_gone_on_with(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "DURABLE", 2 * 8 * 8 * 3)  # of six images the last two may be lost
+    asked = []
+    original = files.decode
+
+    def killed(path: Path, *options: Any) -> np.ndarray:
+        asked.append(path.stem)
+        if path.stem == "5" and len(asked) < 7:
+            raise KeyboardInterrupt
+        return original(path, *options)
+
+    monkeypatch.setattr(files, "decode", killed)
+    with pytest.raises(KeyboardInterrupt):
+        decoded(pictures, 8, tmp_path / "a.npy")
+    assert (tmp_path / "a.npy.part").is_file() and not (tmp_path / "a.npy").exists()
+    asked[:] = ["x"] * 7
+    images = decoded(pictures, 8, tmp_path / "a.npy")
+    assert images[:, 0, 0, 0].tolist() == [0, 40, 80, 120, 160, 200]
+    assert asked[7:] == ["3", "4", "5"] and not list(tmp_path.glob("*.part"))
+
+
+def test_what_is_left_of_another_form_is_not_used(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "DURABLE", 1)
+    (tmp_path / "a.npy.part").write_bytes(b"half" * 1000)
+    assert decoded(pictures, 8, tmp_path / "a.npy")[:, 0, 0, 0].tolist() == [0, 40, 80, 120, 160, 200]
+
+
+def test_a_disk_that_is_too_small_is_seen_before(pictures, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=6 * 8 * 8 * 3)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr(files, "decode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(
+        DataError, match=r"the decoded images need 0\.0 GB in .*cache, which has 0\.0 GB left: make room"
+    ):
+        decoded(pictures, 8, tmp_path / "cache" / "a.npy")
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_few_images_are_in_memory_at_a_time(tmp_path):
+    """2,000 images of 64 pixels are 25 MB; decoding them as a stream takes a small part of that."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (64, 64), "red").save(folder / "0.png")
+    paths = [folder / "0.png"] * 2000
+    decoded(paths[:5], 64, tmp_path / "warm.npy")
+    tracemalloc.start()
+    try:
+        decoded(paths, 64, tmp_path / "a.npy")
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_failure_in_the_middle_ends_the_rest():
+    done = []
+
+    def work(number: int) -> int:
+        done.append(number)
+        if number == 3:
+            raise DataError("three")
+        return number
+
+    with pytest.raises(DataError, match="three"):
+        list(files.in_order(work, range(5000), "working"))
+    assert len(done) < 1000
+    assert list(files.in_order(lambda number: number, range(700), "working")) == list(range(700))
+
+
+def test_crop_is_short_side_then_centre(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 255, (40, 100, 3), dtype=np.uint8)).filter(ImageFilter.GaussianBlur(3))
+    noise.save(tmp_path / "a.png")
+    expected = noise.resize((50, 20), Image.Resampling.BICUBIC).crop((15, 0, 35, 20))
+    ours = decode(tmp_path / "a.png", 20, "crop").astype(int)
+    assert abs(ours - np.asarray(expected)).max() <= 2
+    tall = decode(tmp_path / "a.png", 20, "squeeze").astype(int)
+    assert abs(tall - np.asarray(noise.resize((20, 20), Image.Resampling.BICUBIC))).max() == 0
 
 
 def _decode_and_log(pictures: list[Path], target: Path, log: Path) -> None:
