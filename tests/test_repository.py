@@ -58,7 +58,7 @@ def test_an_experiment_is_complete(path):
     named = {cell.stage for cell in experiment.cells}
     sides = [side for claim in experiment.claims for side in (claim.left, claim.right) if side is not None]
     named |= {term.stage for side in sides for term in parse(side)}
-    assert named <= experiment.stages.keys()
+    assert named <= {*experiment.stages, *experiment.left_out}
     if experiment.kind == "paper-scale":
         assert experiment.cells
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ import numpy as np
 from lab.config.fields import option
 from lab.data.base import Card, Source, Split
 from lab.data.bias import assign_bias
+from lab.data.biased_mnist import COLOUR_NAMES
 from lab.data.drawn import save_figure
 from lab.data.listed import (
     ListedConfig,
@@ -26,6 +28,8 @@ from lab.data.listed import (
 from lab.errors import DataError
 
 ACTIONS = ("climbing", "diving", "fishing", "pole vaulting", "racing", "throwing")
+DESCRIPTIONS = "metadata.json"
+"""Of the original form: file name without ending -> {"image_description": title of the image's page, …}."""
 
 CARD = Card(
     name="bar",
@@ -34,7 +38,8 @@ CARD = Card(
     reference="Nam et al., Learning from Failure: Training Debiased Classifier from Biased Classifier, NeurIPS 2020",
     layout=(
         "form=original: train/ and test/, each with <action>_<n>.jpg (or another ending), the action being climbing, "
-        "diving, fishing, 'pole vaulting' (with a space), racing or throwing; 1941 / 654 images, no bias labels. "
+        "diving, fishing, 'pole vaulting' (with a space), racing or throwing; 1941 / 654 images, no bias labels; "
+        "beside them metadata.json, whose image_description serves as captions; the images may be a part of these. "
         "form=biasensemble: train/align/<action>/, train/conflict/{1pct,5pct}/<action>/, valid/<action>/, "
         "test/<action>/, the action by name or as 0..5, files <id>_<label>_<bias>.jpg. The folder may be called bar, "
         "BAR or BAR-master"
@@ -83,6 +88,7 @@ class Bar(ListedImages):
     folders = (CARD.folder, "BAR", "BAR-master", f"{CARD.folder}/BAR-master", "")
     forms = ("original", "biasensemble")
     every_class: tuple[Split, ...] = ("train",)
+    tables = (DESCRIPTIONS,)
     class_names = ACTIONS
 
     def __init__(self, config: BarConfig, cache: Path):
@@ -102,6 +108,7 @@ class Bar(ListedImages):
         """Drawn figures, each action on a colour of its own: 95 % of the training images, none of the test images."""
         rng = np.random.default_rng(seed)
         original = config.form == "original"
+        said: dict[str, dict[str, str]] = {}
         counts: dict[str, tuple[int, float]] = {
             "train": (config.stand_in_size, 0.95),
             "test": (config.stand_in_size // 3, 0),
@@ -115,9 +122,27 @@ class Bar(ListedImages):
                 name = f"{ACTIONS[y]}_{number}.jpg" if original else f"{ACTIONS[y]}/{number}_{y}_{b}.jpg"
                 kind = f"train/{'align' if y == b else f'conflict/{config.percent}'}"
                 save_figure(folder / CARD.folder / (split if original or split != "train" else kind) / name, y, b, rng)
+                said[Path(name).stem] = {"image_description": f"{ACTIONS[y]}, {COLOUR_NAMES[b]} ground"}
+        if original:
+            (folder / CARD.folder / DESCRIPTIONS).write_text(json.dumps(said), encoding="utf-8")
 
     def read_rows(self) -> list[Row]:
         return self._biasensemble() if self.config.form == "biasensemble" else self._original()
+
+    def descriptions(self, rows: Sequence[Row]) -> Sequence[str]:
+        """Titles of the pages that the images were found on, where metadata.json lies beside them.
+
+        Raises:
+            DataError: it can't be read.
+        """
+        path = self.root / DESCRIPTIONS
+        if self.config.form != "original" or not path.is_file():
+            return ()
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            return [str(said.get(Path(row.file).stem, {}).get("image_description") or "") for row in rows]
+        except (OSError, ValueError, AttributeError) as error:
+            raise DataError(f"{path} can't be read as descriptions of images ({error})") from error
 
     def _original(self) -> list[Row]:
         train, test = ([(f, self._action(f)) for f in images_in(self.root, part)] for part in ("train", "test"))

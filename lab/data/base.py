@@ -31,15 +31,33 @@ class ImageSet:
     labels: int64 (n,), in 0..classes-1.
     bias: int64 (n,), the true bias attribute in 0..biases-1, or -1 where it is not known.
     names: n names for people: file names relative to the root, or positions in the source.
+    descriptions: what the source says of each image, n texts ("" where it says nothing of one); else empty.
     """
 
     images: np.ndarray
     labels: np.ndarray
     bias: np.ndarray
     names: Sequence[str]
+    descriptions: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How medical images were made, so that a model can refuse others.
+
+    modality: what the scanner was set to ("T1w"), or "various".
+    planes: of the slices; empty where it isn't known.
+    percentiles: of a volume's voxels: what became 0 and 1.
+    spacing: mm between rows and between columns (the median); (1, 1) where it isn't known.
+    """
+
+    modality: str
+    planes: tuple[str, ...]
+    percentiles: tuple[float, float]
+    spacing: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -53,6 +71,7 @@ class Facts:
     label_counts, group_counts: rows of the *training* split per class, and per group `label * biases + bias`.
     bias_factors: sizes of the attributes that the bias attribute is made of, the last one changing fastest; (2, 2) for
         the scene and the object of UrbanCars. Empty where it is a single one.
+    acquisition: of medical images; None for all others.
     """
 
     class_names: tuple[str, ...]
@@ -63,6 +82,7 @@ class Facts:
     label_counts: np.ndarray
     group_counts: np.ndarray
     bias_factors: tuple[int, ...] = ()
+    acquisition: Acquisition | None = None
 
     @property
     def num_classes(self) -> int:
@@ -88,7 +108,15 @@ class Facts:
             label_counts=np.array(plain["label_counts"], dtype=np.int64),
             group_counts=np.array(plain["group_counts"], dtype=np.int64),
             bias_factors=tuple(plain.get("bias_factors", ())),
+            acquisition=_acquisition(plain.get("acquisition")),
         )
+
+
+def _acquisition(plain: dict[str, Any] | None) -> Acquisition | None:
+    if plain is None:
+        return None
+    planes, percentiles, spacing = (tuple(plain[name]) for name in ("planes", "percentiles", "spacing"))
+    return Acquisition(plain["modality"], planes, percentiles, spacing)
 
 
 class ImageDataset(Protocol):

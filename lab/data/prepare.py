@@ -15,13 +15,14 @@ from filelock import FileLock
 from lab.config.fields import as_plain
 from lab.data.base import DataConfig
 
-STAND_IN_VERSION = 1
+STAND_IN_VERSION = 2
 """Raised when a generator changes what it draws."""
 
 
 def stand_in_folder(dataset_class: type[Any], config: DataConfig, cache: Path) -> Path:
     """Folder of the stand-in for these options; it may not exist yet."""
-    options = json.dumps([STAND_IN_VERSION, as_plain(config, keep_runtime=False)], sort_keys=True)
+    chosen = getattr(dataset_class, "stand_in_options", lambda options: as_plain(options, keep_runtime=False))
+    options = json.dumps([STAND_IN_VERSION, chosen(config)], sort_keys=True)
     digest = hashlib.sha256(options.encode()).hexdigest()[:12]
     return cache / "stand_in" / f"{dataset_class.__name__.lower()}-{digest}"
 

@@ -1,9 +1,10 @@
-"""Classification networks by name: own small ones, torchvision's and timm's, all with the same face."""
+"""Classification networks by name: own small ones, torchvision's, timm's and open_clip's, all with the same face."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 from urllib.request import urlopen
@@ -11,6 +12,7 @@ from urllib.request import urlopen
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lab.errors import UnknownName, UserError
 from lab.networks.config import NetworkConfig
@@ -37,6 +39,8 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    fixed_statistics = False
+    """Whether batch normalisation uses its running statistics in training, too, and keeps them."""
 
     def __init__(
         self,
@@ -57,6 +61,14 @@ class Classifier(nn.Module):
         # not in the state dict: they follow from the options
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> Classifier:
+        super().train(mode)
+        if self.fixed_statistics:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def prepare(self, images: Tensor) -> Tensor:
         """Images as the trunk takes them."""
@@ -124,11 +136,11 @@ def build_classifier(
             else follows from `config.weights` (normalisation) stays.
 
     Raises:
-        UserError: unknown architecture (with the nearest names), options it doesn't take, weights that are absent,
-            damaged, don't fit, or can't be downloaded.
+        UserError: unknown architecture or part of it (with the nearest names), options it doesn't take, weights that
+            are absent, damaged, don't fit, or can't be downloaded.
     """
     library, name = resolve(config.arch)
-    build = {"own": _own, "torchvision": _torchvision, "timm": _timm}[library]
+    build = {"own": _own, "torchvision": _torchvision, "timm": _timm, "open_clip": _open_clip}[library]
     channels = in_channels if library == "own" else 3
     try:
         model, norm = build(name, config, num_classes, channels, pretrained)
@@ -136,7 +148,10 @@ def build_classifier(
         raise UserError(f"network {config.arch}: can't be built with {dict(config.arch_options)}: {error}") from error
     if config.mean is not None and config.std is not None:
         norm = (tuple(config.mean), tuple(config.std))
-    network = _split(model, _head_name(model, num_classes, config.arch), channels, norm, config.input_size)
+    side = _open_clip_side(model[0]) if library == "open_clip" else config.input_size  # type: ignore[index]
+    network = _split(model, _head_name(model, num_classes, config.arch), channels, norm, side)
+    if config.trained_from is not None:
+        _freeze(network, config)
     return network if config.feature_dim is None else _with_features(network, num_classes, config.feature_dim)
 
 
@@ -146,7 +161,9 @@ SEVERAL_OUTPUTS = ("googlenet", "inception_v3")
 
 
 def resolve(arch: str) -> tuple[str, str]:
-    """(`own` | `torchvision` | `timm`, name) of an architecture; a bare name is looked for in that order.
+    """(`own` | `torchvision` | `timm` | `open_clip`, name) of an architecture.
+
+    A bare name is looked for in that order; those of open_clip need their prefix, as in `open_clip/ViT-B-32`.
 
     Raises:
         UnknownName: with the nearest names.
@@ -169,7 +186,12 @@ def resolve(arch: str) -> tuple[str, str]:
         if name and timm.is_model(name):
             return "timm", name
         known += [prefix + n for n in timm.list_models()]
-    raise UnknownName("network", arch, list(dict.fromkeys(known)) or ["torchvision/…", "timm/…", *OWN])
+    if library == "open_clip":
+        names = _open_clip_library().list_models()
+        if name in names:
+            return "open_clip", name
+        known += [prefix + n for n in names]
+    raise UnknownName("network", arch, list(dict.fromkeys(known)) or ["torchvision/…", "timm/…", "open_clip/…", *OWN])
 
 
 Norm = tuple[tuple[float, ...], tuple[float, ...]]
@@ -230,6 +252,47 @@ def _timm(name: str, config: NetworkConfig, num_classes: int, channels: int, rea
             name, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=num_classes, **config.arch_options
         )
     return model, norm
+
+
+def _open_clip_library() -> Any:
+    if find_spec("open_clip") is None:
+        raise UserError("networks named open_clip/… need the package open_clip; install lab[clip]")
+    import open_clip
+
+    return open_clip
+
+
+def _open_clip(name: str, config: NetworkConfig, num_classes: int, channels: int, read: bool) -> tuple[nn.Module, Norm]:
+    """The image tower of a CLIP, with a new head on what it is compared with texts by."""
+    library, source = _open_clip_library(), config.weights
+    if is_file_name(source):
+        source = str(Path(source).expanduser())
+        if read and not Path(source).is_file():
+            raise UserError(f"network {config.arch}: no file {source}")
+    elif source not in ("none", *(tags := library.list_pretrained_tags_by_model(name))):
+        raise UnknownName(f"weights of {config.arch}", source, tags)
+    pretrained = source if read and source != "none" else None
+    try:
+        made = library.create_model(
+            name, pretrained=pretrained, force_image_size=config.input_size, **config.arch_options
+        )
+    except Exception as error:  # the hub's client, the readers and torch raise many kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"network {config.arch}: weights '{config.weights}' can't be had: {reason[:160]}") from error
+    visual = made.visual
+    side = _open_clip_side(visual)
+    with torch.no_grad():
+        encoded = visual.eval()(torch.zeros(1, 3, side, side))
+    if not isinstance(encoded, Tensor):
+        raise UserError(f"network {config.arch}: its image tower makes several outputs; not supported")
+    model = nn.Sequential(visual.train(), nn.Linear(encoded.shape[-1], num_classes))
+    return model, (tuple(visual.image_mean), tuple(visual.image_std))
+
+
+def _open_clip_side(visual: Any) -> int:
+    """Side of the images that a tower takes, and no others."""
+    size = visual.image_size
+    return int(size[0] if isinstance(size, (tuple, list)) else size)
 
 
 def _from_file(model: nn.Module, config: NetworkConfig, num_classes: int, read: bool) -> nn.Module:
@@ -306,3 +369,17 @@ def _with_features(network: Classifier, num_classes: int, features: int) -> Clas
     network.head = nn.Linear(features, num_classes)
     network.num_features = features
     return network
+
+
+def _freeze(network: Classifier, config: NetworkConfig) -> None:
+    """Keep the weights of the trunk's parts before `config.trained_from`, in the order in which they were defined."""
+    parameters = list(network.trunk.named_parameters())
+    first = f"{config.trained_from}."
+    starts = [place for place, (name, _) in enumerate(parameters) if f"{name}.".startswith(first)]
+    if not starts and config.trained_from != "head":
+        parts = {".".join(name.split(".")[:depth]) for name, _ in parameters for depth in (1, 2)}
+        raise UnknownName(f"part of {config.arch}", str(config.trained_from), [*sorted(parts), "head"])
+    for _, parameter in parameters[: min(starts, default=len(parameters))]:
+        parameter.requires_grad_(False)
+    network.fixed_statistics = True
+    network.train(network.training)  # Lightning trains a network as it finds it

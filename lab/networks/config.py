@@ -13,7 +13,9 @@ from lab.config.fields import added_option, file_option, option
 class NetworkConfig:
     """A classification network: a backbone that makes features, and a head that makes logits."""
 
-    arch: str = option("cnn", "cnn, or a name of torchvision or timm: resnet50, torchvision/resnet50, timm/resnet50")
+    arch: str = option(
+        "cnn", "cnn, or a name of torchvision, timm or open_clip: resnet50, timm/resnet50, open_clip/RN50"
+    )
     arch_options: dict[str, Any] = option(help="passed to the builder of the architecture", factory=dict)
     weights: str = file_option("none", "none, a file (.safetensors, .pth), or a set: imagenet, IMAGENET1K_V2 …")
     input_size: int | None = option(None, "side that images are resized to before the backbone; absent: as they are")
@@ -21,6 +23,11 @@ class NetworkConfig:
     std: list[float] | None = option(None, "divides them then; [0.5] and [0.5] put pixels in [-1, 1]")
     feature_dim: int | None = added_option(
         None, "a layer of so many ReLU units between backbone and head makes the features (MoDAD: 128)"
+    )
+    trained_from: str | None = added_option(
+        None,
+        "first part of the backbone that is trained, such as blocks.5, or head for the last layer alone; parts before "
+        "it keep their weights, and batch normalisation everywhere its statistics",
     )
 
     def check(self) -> Iterator[tuple[str, str]]:

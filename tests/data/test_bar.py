@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections import Counter
@@ -78,6 +79,25 @@ def test_the_folder_may_have_the_name_of_the_archive(original):
     (original / "bar").rename(original / "BAR-master")
     assert opened(original).root == original / "BAR-master"
     assert opened(original / "BAR-master").rows == opened(original).rows
+
+
+def test_titles_of_the_images_where_they_lie_beside_them(original):
+    data = opened(original)
+    rows = [row for row in data.rows if row.split == "test"]
+    said = data.split("test").descriptions
+    assert all(text.startswith(f"{ACTIONS[row.label]}, ") for text, row in zip(said, rows, strict=True))
+    file = original / "bar/metadata.json"
+    titles = json.loads(file.read_text())
+    del titles[Path(rows[0].file).stem]
+    file.write_text(json.dumps(titles))
+    changed = opened(original)
+    assert changed.fingerprint() != data.fingerprint()
+    assert list(changed.split("test").descriptions) == ["", *said[1:]]
+    file.write_text("[1]")
+    with pytest.raises(DataError, match=r"metadata\.json can't be read as descriptions"):
+        opened(original).split("test")
+    file.unlink()
+    assert opened(original).split("test").descriptions == ()
 
 
 def test_biasensemble_knows_the_place(ensemble):

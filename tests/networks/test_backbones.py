@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def test_bare_names_are_looked_for_in_order() -> None:
     [
         (NetworkConfig(arch="resnet51"), "did you mean .*'resnet50'"),
         (NetworkConfig(arch="timm/mobilnetv2_100"), "did you mean 'timm/mobilenetv2_100'"),
-        (NetworkConfig(arch="other/resnet18"), "known: cnn, timm/…, torchvision/…"),
+        (NetworkConfig(arch="other/resnet18"), "known: cnn, open_clip/…, timm/…, torchvision/…"),
         (NetworkConfig(arch="cnn", arch_options={"depth": 3}), "can't be built with {'depth': 3}"),
         (NetworkConfig(arch="resnet18", arch_options={"depth": 3}), "can't be built with {'depth': 3}"),
         (NetworkConfig(arch="cnn", weights="imagenet"), "no pretrained weights"),
@@ -178,3 +179,70 @@ def test_rules_between_options() -> None:
     assert [name for name, _ in broken.check()] == ["input_size", "std", "mean"]
     assert [name for name, _ in NetworkConfig(mean=[0.5], std=[0.0]).check()] == ["std"]
     assert not list(NetworkConfig().check())
+
+
+def test_parts_before_the_one_named_keep_weights_and_statistics() -> None:
+    config = NetworkConfig(arch="resnet18", trained_from="layer4.1", feature_dim=9)
+    network = build_classifier(config, num_classes=3)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    trained = [name for name, p in network.named_parameters() if p.requires_grad]
+    assert {name.rpartition(".layer4.1.")[1] or name.partition(".")[0] for name in trained} == {
+        *(".layer4.1.", "trunk", "head")
+    }
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], 0.1)
+    network(torch.rand(4, 3, 32, 32)).square().sum().backward()
+    optimizer.step()
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == set(trained)  # and so no running mean or variance
+    assert not network.eval().train().get_submodule("trunk.0.bn1").training
+    head = build_classifier(NetworkConfig(arch="resnet18", trained_from="head"), num_classes=3)
+    assert [name for name, p in head.named_parameters() if p.requires_grad] == ["head.weight", "head.bias"]
+
+
+def test_a_part_that_is_not_there() -> None:
+    with pytest.raises(UserError, match="unknown part of resnet18 'layer5'; did you mean 'layer4'"):
+        build_classifier(NetworkConfig(arch="resnet18", trained_from="layer5"), num_classes=3)
+
+
+@pytest.fixture
+def tiny_clip(tmp_path: Path) -> tuple[str, Path, Any]:
+    """Name of a small CLIP that open_clip knows, a file of its weights, and the model."""
+    open_clip = pytest.importorskip("open_clip")
+    name = "lab-tiny-tower"
+    towers = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+        "text_cfg": {"context_length": 8, "vocab_size": 32, "width": 16, "heads": 2, "layers": 1},
+    }
+    (tmp_path / f"{name}.json").write_text(json.dumps(towers))
+    open_clip.add_model_config(tmp_path / f"{name}.json")
+    model = open_clip.create_model(name).eval()
+    torch.save(model.state_dict(), tmp_path / "tiny.pt")
+    return name, tmp_path / "tiny.pt", model
+
+
+def test_the_image_tower_of_a_clip(tiny_clip: tuple[str, Path, Any]) -> None:
+    name, file, model = tiny_clip
+    config = NetworkConfig(arch=f"open_clip/{name}", weights=str(file))
+    network = build_classifier(config, num_classes=7, in_channels=1).eval()
+    images = torch.rand(2, 1, 40, 40)
+    with torch.no_grad():
+        prepared = network.prepare(images)
+        assert prepared.shape == (2, 3, 32, 32)
+        assert torch.allclose(network.features(images), model.encode_image(prepared), atol=1e-6)
+        assert network(images).shape == (2, 7)
+    larger = build_classifier(NetworkConfig(arch=f"open_clip/{name}", input_size=64), num_classes=7)
+    assert larger.prepare(images).shape[-1] == 64
+
+
+def test_an_open_clip_tower_that_is_not_there(tiny_clip: tuple[str, Path, Any], tmp_path: Path) -> None:
+    name, _, _ = tiny_clip
+    for config, message in (
+        (NetworkConfig(arch="open_clip/lab-tiny-towr"), "unknown network .* did you mean 'open_clip/lab-tiny-tower'"),
+        (NetworkConfig(arch=f"open_clip/{name}", weights=str(tmp_path / "no.pt")), "no file"),
+        (NetworkConfig(arch=f"open_clip/{name}", weights="openia"), "unknown weights of open_clip/lab-tiny-tower"),
+        (NetworkConfig(arch=f"open_clip/{name}", weights=str(tmp_path / f"{name}.json")), "can't be had"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            build_classifier(config, 7)
+        assert len(str(caught.value).splitlines()) == 1

@@ -27,13 +27,15 @@ LEAST_TOKENS = 5
 class Asked(NamedTuple):
     """Images to be described.
 
-    images: float32 (B, 1 or 3, h, w) in [0, 1]; names: B names, as in the data set; labels, biases: B, or -1.
+    images: float32 (B, 1 or 3, h, w) in [0, 1]; names: B names, as in the data set; labels, biases: B, or -1; said: B
+    texts of the data set's own, or empty.
     """
 
     images: Tensor
     names: Sequence[str]
     labels: Sequence[int]
     biases: Sequence[int]
+    said: Sequence[str] = ()
 
 
 class Captioner(Protocol):
@@ -70,6 +72,21 @@ class Drawn:
         pick = random.Random(hashlib.sha256(name.encode()).digest())
         sentence = pick.choice(DRAWN).format(label=self.classes[label], bias=self.biases[bias])
         return ", ".join([sentence, *pick.sample(DISTRACTORS, self.distractors)])
+
+
+class Described:
+    """What the data set itself says of each image, such as the titles that come with BAR.
+
+    Raises:
+        UserError: the data set says nothing.
+    """
+
+    cached = False
+
+    def caption(self, asked: Asked) -> list[str]:
+        if not asked.said:
+            raise UserError("captioner.kind: described needs data with texts of its own; choose another captioner")
+        return list(asked.said)
 
 
 class FromFile:
@@ -225,6 +242,8 @@ def build_captioner(config: CaptionerConfig, facts: Facts) -> Captioner:
     """Raises UserError where a library, weights or a file are missing: what to install or where to put them."""
     if config.kind == "drawn":
         return Drawn(facts, config.distractors)
+    if config.kind == "described":
+        return Described()
     if config.kind == "file":
         return FromFile(Path(str(config.file)).expanduser())
     if config.kind == "clip_words":

@@ -104,14 +104,15 @@ class Captions(StageModule):
         if not places:
             return []
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        names = data.names(data.eval_split)
+        names, texts = data.names(data.eval_split), data.descriptions(data.eval_split)
         biases = torch.where(batch.group < 0, -1, batch.group % max(self.facts.num_biases, 1))
 
         def ask(chosen: list[int]) -> list[str]:
             rows = torch.tensor(chosen, device=batch.index.device, dtype=torch.int64)
             known = [names[int(row)] if names else str(int(row)) for row in batch.index[rows]]
             labels, own = batch.label[rows].tolist(), biases[rows].tolist()
-            return self.captioner.caption(Asked(batch.image[rows], known, labels, own)) if chosen else []
+            said = [texts[int(row)] for row in batch.index[rows]] if texts else []
+            return self.captioner.caption(Asked(batch.image[rows], known, labels, own, said)) if chosen else []
 
         if not self.captioner.cached:
             return ask(places)

@@ -45,10 +45,10 @@ class PretrainedConfig(ClassifierConfig):
 class CaptionerConfig:
     """Who describes images. The paper uses a multimodal language model; which one is not established."""
 
-    kind: Literal["vision_language", "clip_words", "coca", "file", "drawn"] = option(
+    kind: Literal["vision_language", "clip_words", "coca", "described", "file", "drawn"] = option(
         "vision_language",
-        "a vision-language model of transformers, a word list ranked by CLIP, CoCa of open_clip, a CSV file, "
-        "or sentences made of the true factors of drawn data",
+        "a vision-language model of transformers, a word list ranked by CLIP, CoCa of open_clip, the data set's own "
+        "descriptions, a CSV file, or sentences made of the true factors of drawn data",
     )
     model: str | None = option(
         None, "vision_language: folder or hub name (BLIP, BLIP-2, LLaVA); clip_words, coca: architecture of open_clip"

@@ -39,6 +39,13 @@ def test_drawn_captions_need_the_true_factors(facts: Facts) -> None:
         drawn.caption(asked(1)._replace(biases=[-1]))
 
 
+def test_what_the_data_set_says_itself(facts: Facts) -> None:
+    described = build_captioner(CaptionerConfig(kind="described"), facts)
+    assert described.caption(asked(2)._replace(said=["ice climbing", ""])) == ["ice climbing", ""]
+    with pytest.raises(UserError, match="data with texts of its own"):
+        described.caption(asked(2))
+
+
 def test_a_file_of_captions(facts: Facts, tmp_path: Path) -> None:
     file = tmp_path / "captions.csv"
     file.write_text('image,caption\ntrain/0,"a bird, on land"\nelsewhere/1,water\nb/2,sky\nc/2,sea\n')
