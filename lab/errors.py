@@ -57,6 +57,10 @@ class DataError(UserError):
     """A data set that is absent, incomplete or damaged: which file or column, and what to do."""
 
 
+class KernelError(UserError, ValueError):
+    """An option or an array that a kernel method can't work with. A `ValueError` too, as scikit-learn's protocol asks."""
+
+
 class StageFailed(UserError):
     """A stage stopped for a reason the user can act on (diverged loss, disk full)."""
 

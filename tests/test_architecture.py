@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A room imports from its own floor and from those below it.
 FLOORS = (
-    {"lab.networks", "lab.diffusion", "lab.kernels", "lab.metrics", "lab.data"},
+    {"lab.networks", "lab.diffusion", "lab.kernels", "lab.metrics", "lab.mri", "lab.data"},
     {"lab.papers"},
     {"lab.stages"},
     {"lab.sweeps", "lab.reports"},
@@ -25,7 +25,7 @@ FLOORS = (
 EVERYWHERE = {"lab", "lab.errors", "lab.env", "lab.registry", "lab.config"}
 CONTRACTS = {f"lab.stages.{name}" for name in ("module", "artefact", "seeds", "load")}
 
-MATHEMATICS = ("lab.networks", "lab.diffusion", "lab.kernels", "lab.metrics")
+MATHEMATICS = ("lab.networks", "lab.diffusion", "lab.kernels", "lab.metrics", "lab.mri")
 
 
 def modules() -> dict[str, Path]:

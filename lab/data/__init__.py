@@ -81,6 +81,12 @@ PLUGIN = Plugin(
             "shapes", "shapes:Shapes", "ShapesConfig", "drawn shapes with a controllable colour bias, no files needed"
         ),
         _images(
+            "outlines",
+            "outlines:Outlines",
+            "OutlinesConfig",
+            "drawn outlines of as many classes and families as wanted, no files needed",
+        ),
+        _images(
             "image_classes",
             "image_classes:ImageClasses",
             "ImageClassesConfig",
