@@ -22,6 +22,7 @@ VERBS = {
     "report": "write the report of a run, a sweep, or all runs",
     "why": "what tells two runs apart, and where their curves part",
     "data": "get, place and verify data sets",
+    "doctor": "what this machine can run: devices, optional packages, data sets, SLURM",
     "reproduce": "run a recorded result again and say how far it is off",
     "record": "keep the results of finished runs or sweeps beside the experiments",
 }

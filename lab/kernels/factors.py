@@ -20,7 +20,7 @@ MOST_JITTER = 1e-3
 
 
 def panels(M: int) -> list[tuple[int, int]]:
-    """Spans of rows of an M x M matrix, an eighth of it each: of a symmetric product, 9/16 are computed."""
+    """Spans of rows of an M x M matrix, panel by panel."""
     return spans(M, panel_width(M))
 
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from lab.errors import KernelError
 from lab.kernels.centres import Centres, choose_centres, sample_rows
-from lab.kernels.functions import Kernel, KernelBlock, median_distance
+from lab.kernels.falkonml import FalkonML
+from lab.kernels.functions import Kernel, KernelBlock, full_precision, median_distance
 from lab.kernels.inputs import (
     check_classes,
     check_count,
@@ -59,7 +60,7 @@ class Falkon(BaseEstimator):  # type: ignore[misc]
         M: number of centres; None is min(n, max(1000, 10 sqrt(n))). Fewer are used when fewer rows are different.
         centres: "uniform", "stratified", "kmeans++", "leverage", or the centres themselves (M, d).
         solver: "cg", "gram" (the normal equation, best with many classes or many penalties), or "auto", the cheaper
-            one by the cost model of `lab.kernels.plan`.
+            one by the cost model of `lab.kernels.plan`. "falkon" is the package of that name, see `FalkonML`.
         maxiter, tolerance: of conjugate gradients; stops when the relative residual of every column is below.
         task: "classification", "regression", or "auto": regression when targets are real or two-dimensional.
         class_weight: "balanced" gives all classes the same total weight; or label -> weight.
@@ -91,7 +92,7 @@ class Falkon(BaseEstimator):  # type: ignore[misc]
         penalty: float = 1e-6,
         M: int | None = None,
         centres: str | Array | Tensor = "uniform",
-        solver: Literal["auto", "cg", "gram"] = "auto",
+        solver: Literal["auto", "cg", "gram", "falkon"] = "auto",
         maxiter: int = 20,
         tolerance: float = 1e-4,
         task: Literal["auto", "classification", "regression"] = "auto",
@@ -147,7 +148,7 @@ class Falkon(BaseEstimator):  # type: ignore[misc]
         penalties: int = 1,
         ranks: Ranks | None = None,
         progress: Progress | None = None,
-    ) -> System:
+    ) -> System | FalkonML:
         """The problem that `fit` solves, for this sigma and any penalty; `penalties` of them are going to be solved."""
         if y is None:
             raise KernelError("Falkon requires y to be passed, but the target y is None")
@@ -163,15 +164,18 @@ class Falkon(BaseEstimator):  # type: ignore[misc]
         size = Size(self._most(rows), rows.d, len(chosen.rows), targets.C, penalties)
         dtype = self._dtype(rows.total * size.M)
         size = Size(size.n, size.d, size.M, size.C, size.L, dtype.itemsize)
+        sigma = torch.as_tensor(self.sigma_, device=device)
+        centres = chosen.rows.to(device)
+        if self.solver == "falkon":
+            return FalkonML(rows, targets, self._kernel(), centres, sigma, dtype, bool(self.intercept), ledger)
         budget = torch.tensor(parse_memory(self.memory, device), dtype=torch.int64, device=device)
         rows.ranks.broadcast(budget)
         plan = make_plan(size, int(budget), solver=self.solver, maxiter=self.maxiter, device=device.type)
-        sigma = torch.as_tensor(self.sigma_, device=device)
         return System(
             rows,
             targets,
             self._kernel(),
-            chosen.rows.to(device),
+            centres,
             sigma,
             chosen.importance.to(device),
             plan,
@@ -181,7 +185,7 @@ class Falkon(BaseEstimator):  # type: ignore[misc]
             progress,
         )
 
-    def _adopt(self, system: System, solution: Solution) -> Self:
+    def _adopt(self, system: System | FalkonML, solution: Solution) -> Self:
         """Take a solution over as the fitted model."""
         self.centres_ = system.centres.cpu().numpy()
         self.alpha_ = solution.alpha.cpu().numpy()
@@ -231,6 +235,7 @@ class Falkon(BaseEstimator):  # type: ignore[misc]
         measure = accuracy_score if self._task == "classification" else r2_score
         return float(measure(y, predicted, sample_weight=sample_weight))
 
+    @full_precision()
     def _evaluate(self, features: Features, alpha: Array, intercept: Array) -> Tensor:
         """k(X, C) alpha + intercept, (n, columns of alpha), float64 on the host; in blocks under the budget."""
         device = self._device(features)
@@ -252,8 +257,8 @@ class Falkon(BaseEstimator):  # type: ignore[misc]
         return values
 
     def _check_options(self) -> None:
-        if self.solver not in ("auto", "cg", "gram"):
-            raise KernelError(f"solver must be auto, cg or gram, not '{self.solver}'")
+        if self.solver not in ("auto", "cg", "gram", "falkon"):
+            raise KernelError(f"solver must be auto, cg, gram or falkon, not '{self.solver}'")
         if self.precision not in ("auto", "float32", "float64"):
             raise KernelError(f"precision must be auto, float32 or float64, not '{self.precision}'")
         check_count("maxiter", self.maxiter)

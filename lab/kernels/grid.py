@@ -19,7 +19,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from lab.errors import KernelError
 from lab.kernels.factors import solve_lower
 from lab.kernels.falkon import Array, Falkon
-from lab.kernels.functions import centres_matrix
+from lab.kernels.functions import centres_matrix, full_precision
 from lab.kernels.inputs import check_features, check_penalty
 from lab.kernels.rows import Ranks
 from lab.kernels.system import Progress
@@ -127,6 +127,7 @@ def _validate(
     return found
 
 
+@full_precision()
 def condition_numbers(estimator: Falkon, X: Any, y: Any, sample_weight: Any = None) -> tuple[float, float]:
     """Condition number of the normal equation without and with the preconditioner, from all eigenvalues.
 

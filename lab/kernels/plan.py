@@ -16,7 +16,7 @@ import torch
 from lab.errors import KernelError
 from lab.kernels.functions import panel_width
 
-Route = Literal["cg", "gram"]
+Route = Literal["cg", "gram", "falkon"]
 
 SHARE_OF_FREE = 0.5
 """The default budget is this share of the memory that is free when a fit starts."""
@@ -119,7 +119,7 @@ class Size:
         return centres + 2 * square + 8 * self.M * self.C * (8 + self.L)
 
     def kernel_matrix(self) -> int:
-        return self.n * (self.M + LARGE_PART) * self.itemsize
+        return self.n * (self.M + LARGE_PART + 16) * self.itemsize
 
     def prediction_block(self, budget: int, device: str) -> int:
         """Rows at a time of k(X, C) alpha; one at least, however small the budget."""

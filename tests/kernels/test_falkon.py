@@ -59,8 +59,9 @@ def relative(found, expected):
 # The golden values of the method notes: digits, sigma 10, lambda 1e-7, 10 iterations.
 
 
-@pytest.mark.parametrize("M, low, high", [(500, 1.00, 1.44), (1000, 0.58, 0.86)])
+@pytest.mark.parametrize("M, low, high", [(500, 0.78, 1.66), (1000, 0.44, 1.00)])
 def test_digits_errors_are_the_known_ones(digits, M, low, high):
+    """1.22 +- 0.22 % and 0.72 +- 0.14 % over five draws of the centres; within twice that."""
     X, y, X_test, y_test = digits
     options = {"sigma": SIGMA, "penalty": PENALTY, "M": M, "solver": "cg", "maxiter": 10, "tolerance": 0}
     scores = [Falkon(**options, seed=seed).fit(X, y).score(X_test, y_test) for seed in range(5)]
@@ -160,6 +161,22 @@ def test_float32_products_are_accurate_where_they_are_hard(digits, solver, bound
     assert relative(single, double) < bound
 
 
+@pytest.mark.parametrize("solver", ["cg", "gram"])
+def test_a_lower_precision_around_it_changes_nothing(digits, solver):
+    X, y, X_test, _ = digits
+    model = Falkon(sigma=SIGMA, M=200, solver=solver, precision="float32")
+    expected = model.fit(X, y).decision_function(X_test)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+            found = model.fit(torch.tensor(X, requires_grad=False), torch.tensor(y)).decision_function(X_test)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert relative(found, expected) < 1e-4
+
+
 # The same result whatever the way.
 
 
@@ -173,7 +190,7 @@ def test_streamed_and_stored_and_any_block_size_are_equal(noisy, solver, precisi
     model = Falkon(sigma=3.0, penalty=1e-4, M=300, solver=solver, precision=precision, tolerance=1e-8)
     whole = model.fit(X, y, weights).predict(rows)
     system = model._system(X, y, weights)
-    for block in (1, 77, 500, 1000):
+    for block in (33, 77, 1000):
         for stored in (False, True) if solver == "cg" else (False,):
             system.plan = Plan(solver, stored, block, 0)
             system.__post_init__()
@@ -248,7 +265,12 @@ def test_duplicates_and_constant_columns_do_no_harm(digits):
         assert model.score(np.c_[X_test, np.ones(len(X_test))], y_test) > 0.98
     same = Falkon(sigma=SIGMA, centres=np.repeat(X[:50], 3, 0), solver="cg").fit(X, y)
     assert same.score(X_test, y_test) > 0.8
-    assert Falkon().fit(np.ones((20, 3)), np.arange(20) % 2).predict(np.ones((1, 3))).shape == (1,)
+    for solver in ("cg", "gram"):
+        for precision in ("float32", "float64"):
+            model = Falkon(solver=solver, precision=precision).fit(np.ones((20, 3)), np.arange(20) % 4 / 3)
+            np.testing.assert_allclose(model.predict(np.ones((1, 3))), [0.5], atol=1e-5)
+    twins = Falkon(solver="gram", precision="float32", centres=np.repeat(X[:20], 20, 0)).fit(X, y)
+    assert twins.score(X_test, y_test) > 0.7
 
 
 def test_two_classes_are_one_column_and_labels_may_be_words(digits):
