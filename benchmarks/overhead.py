@@ -34,7 +34,6 @@ from lab import registry
 from lab.config import resolve
 from lab.config.schema import Experiment
 from lab.data.module import Loading
-from lab.data.modules import ShapesDataModule
 from lab.diffusion.loss import drop_mask, noise_loss
 from lab.papers.ddb.diffusion import lr_factor, to_signed
 from lab.stages.environment import environment
@@ -140,7 +139,7 @@ def taking_turns(module: type[Any], steps: Steps) -> Iterator[tuple[list[float],
 
 def bare(name: str, experiment: Experiment, steps: int) -> Steps:
     """The loop that one would write by hand; a step a time."""
-    data = ShapesDataModule(experiment.data.options, Loading())
+    data = registry.get("data", "shapes").target_class()(experiment.data.options, Loading())
     choice = experiment.stages["fit"].module
     assert choice is not None
     module = registry.get("module", name).target_class()(choice.options, data.facts).train()  # for its networks

@@ -58,7 +58,7 @@ class DataError(UserError):
 
 
 class KernelError(UserError, ValueError):
-    """An option or an array that a kernel method can't work with. A `ValueError` too, as scikit-learn's protocol asks."""
+    """An option or an array that a kernel method can't work with; a `ValueError` too, as scikit-learn asks."""
 
 
 class StageFailed(UserError):

@@ -28,6 +28,12 @@ BUILTIN = (
     "lab.papers.ddb:PLUGIN",
     "lab.papers.modad:PLUGIN",
     "lab.papers.samyna:PLUGIN",
+    "lab.papers.mri:PLUGIN",
+    "lab.papers.dima:PLUGIN",
+    "lab.papers.mri_diffusion:PLUGIN",
+    "lab.papers.features:PLUGIN",
+    "lab.papers.top_tuning:PLUGIN",
+    "lab.papers.landmarks:PLUGIN",
 )
 
 
@@ -38,7 +44,8 @@ class Component:
     `config` points to its dataclass of options, in a file that imports neither torch nor Lightning; `target` to the
     class itself. `dataset`, for a data set with files, points to its torch-free class with `locate(config)` and
     `fingerprint()`; a `target` whose `dataset_class` is None, such as `ImageDataModule`, reads that one. `version` is
-    part of the key of every artefact it makes: raise it when the same options would now give another result.
+    part of the key of every artefact it makes: raise it when the same options would now give another result. A module
+    that `learns` nothing may be tested without weights.
     """
 
     kind: Kind
@@ -48,6 +55,7 @@ class Component:
     summary: str
     version: int = 1
     dataset: str | None = None
+    learns: bool = True
 
     def config_class(self) -> type[Any]:
         return load(self.config)  # type: ignore[no-any-return]

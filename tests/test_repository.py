@@ -59,8 +59,8 @@ def test_an_experiment_is_complete(path):
     sides = [side for claim in experiment.claims for side in (claim.left, claim.right) if side is not None]
     named |= {term.stage for side in sides for term in parse(side)}
     assert named <= {*experiment.stages, *experiment.left_out}
-    if experiment.kind == "paper-scale":
-        assert experiment.cells
+    if experiment.kind == "paper-scale":  # where no table could be read, at least what others say of the paper
+        assert experiment.cells or any(claim.provenance != "ours" for claim in experiment.claims)
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

@@ -130,6 +130,8 @@ def verify(dataset: Any, config: Any) -> int:
         groups = Counter(zip(rows.labels.tolist(), rows.bias.tolist(), strict=True))
         print(f"{name}: {len(rows):,} images of {'x'.join(str(n) for n in rows.images.shape[1:])}")
         for label, count in sorted(classes.items()):
+            if label < 0:  # not known
+                continue
             of_class = ", ".join(
                 f"{opened.bias_names[bias] if bias >= 0 else 'bias unknown'} {groups[label, bias]:,}"
                 for bias in sorted(bias for other, bias in groups if other == label)

@@ -1,4 +1,4 @@
-"""`lab predict`: apply a run's model to a folder of one's own images, or audit it on labelled ones."""
+"""`lab predict`: apply a run's model to one's own images or scans, or audit it on labelled images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="run folder, id, beginning of an id, or experiment name")
     parser.add_argument(
-        "--input", required=True, type=Path, metavar="DIR", help="folder of images, searched recursively"
+        "--input",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="folder of images, searched recursively; for correctors a NIfTI file, a DICOM series, or a folder of them",
     )
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the files written")
     parser.add_argument(
@@ -47,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     if args.audit:
         print(_audit(args, path, experiment))
         return 0
-    from lab.stages.apply import predict_folder
+    from lab.stages.apply import predict_input
 
-    done = predict_folder(path, experiment, args.input, args.output, stage=args.stage)
+    done = predict_input(path, experiment, args.input, args.output, stage=args.stage)
     print(done)
     return 0
 

@@ -1,10 +1,16 @@
-"""Sums of recorded metrics, as claims write them: `a_test/accuracy`, `a/x - b/x`, `0.5 * a/x + b/y`."""
+"""Sums of recorded metrics, as claims write them: `a_test/accuracy`, `a/x - b/x`, `0.5 * a/x + b/y`.
+
+Every stage has two besides what it logs: `STAGE/seconds`, those that computing it took, and `STAGE/time`, the seconds
+of everything that had to run for the model that it is or evaluates (see `lab.reports.results.Results.spent`).
+"""
 
 from __future__ import annotations
 
 import math
 import re
 from dataclasses import dataclass
+
+SECONDS, TIME = "seconds", "time"
 
 _NAME = re.compile(r"(?P<stage>[A-Za-z0-9][A-Za-z0-9_-]*)/(?P<metric>[^\s*]+)")
 

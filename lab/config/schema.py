@@ -165,10 +165,36 @@ class PredictConfig:
 
 
 @dataclass
+class QuantityConfig:
+    """A number of each setting: a sum of `stage/metric`, or that divided by another."""
+
+    of: str = option(help="a sum of `stage/metric` (see `lab.config.expressions`)")
+    label: str = option(help="what it is, in words")
+    over: str | None = option(None, "a sum that divides it, seed by seed")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        yield from _readable("of", self.of)
+        if self.over is not None:
+            yield from _readable("over", self.over)
+
+
+@dataclass
+class ScatterConfig:
+    """Two numbers of each setting against each other, over the settings and experiments of one report."""
+
+    title: str
+    x: QuantityConfig
+    y: QuantityConfig
+
+
+@dataclass
 class ReportConfig:
-    """Which metrics lead the result table."""
+    """Which metrics lead the result table, and what settings are compared by."""
 
     headline: list[str] = field(default_factory=list)
+    scatter: ScatterConfig | None = option(
+        None, "a point for each setting, in reports over several; experiments with the same title share one plot"
+    )
 
 
 @dataclass

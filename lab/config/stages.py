@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 
+from lab import registry
 from lab.config.build import Builder
 from lab.config.expressions import parse
 from lab.config.reader import Node, children
 from lab.config.schema import Experiment
-from lab.errors import did_you_mean
+from lab.errors import UnknownName, did_you_mean
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -38,7 +39,7 @@ def check_stages(builder: Builder, root: Node) -> None:
                 builder.complain(node, "the role 'weights' is taken by the stage's own `weights`; choose another")
             elif role == "weights" and source not in fits:
                 builder.complain(node, f"stage '{source}' is no fit, it has no weights{_candidates(fits)}")
-        if _text(stage, "verb") in ("validate", "test") and not list(_references(stage)):
+        if _text(stage, "verb") in ("validate", "test") and _learns(stage) and not list(_references(stage)):
             builder.complain(stage, f"needs `weights`, else random ones would be scored{_candidates(fits)}")
     _check_cycles(builder, stages)
     for _, node in children(values.get("predict", root)) if "predict" in values else ():
@@ -99,6 +100,16 @@ def _references(stage: Node) -> Iterator[tuple[str, Node, str]]:
 def _text(stage: Node, key: str) -> str | None:
     node = dict(children(stage)).get(key)
     return node.value if node is not None and isinstance(node.value, str) else None
+
+
+def _learns(stage: Node) -> bool:
+    """Whether the module of a stage has something to learn; yes where its name is unknown, of which there is a line."""
+    module = dict(children(stage)).get("module")
+    name = _text(module, "name") if module is not None else None
+    try:
+        return name is None or registry.get("module", name).learns
+    except UnknownName:
+        return True
 
 
 def _candidates(fits: list[str]) -> str:

@@ -92,6 +92,37 @@ PLUGIN = Plugin(
             "ImageClassesConfig",
             "your own images: a folder for each class, or a ZIP file of that",
         ),
+        _images(
+            "unlabelled_images",
+            "unlabelled:UnlabelledImages",
+            "UnlabelledConfig",
+            "your own images without labels: a folder, or a ZIP file of one",
+        ),
+        _images(
+            "drawn_plankton",
+            "microscopy.drawn_plankton:DrawnPlankton",
+            "DrawnPlanktonConfig",
+            "drawn plankton of up to twelve species, no files needed",
+        ),
+        _images(
+            "drawn_cells",
+            "microscopy.drawn_cells:DrawnCells",
+            "DrawnCellsConfig",
+            "drawn cells whose classes are made by factors of choice, no files needed",
+        ),
+        _images(
+            "texture_dsprites",
+            "microscopy.texture_dsprites:TextureDsprites",
+            "TextureDspritesConfig",
+            "dSprites with textures and colours; neighbouring rows differ in the factor that is their label",
+        ),
+        Component(
+            "data",
+            "texture_pairs",
+            config="lab.data.microscopy.texture_dsprites:TextureDspritesConfig",
+            target="lab.data.microscopy.pairs:TexturePairs",
+            summary="the same as pairs of images, with all factors",
+        ),
         *(
             Component(
                 "data",
@@ -118,6 +149,32 @@ PLUGIN = Plugin(
                 ("fastmri_brain", "fastmri", "FastMri", "fastMRI's axial brain scans, with raw k-space"),
                 ("scan_folder", "scan_folder", "ScanFolder", "your own scans: a folder of NIfTI files or DICOM series"),
                 ("image_slices", "image_slices", "ImageSlices", "brain slices saved as pictures: a folder or ZIP file"),
+            )
+        ),
+        *(
+            Component(
+                "data",
+                name,
+                config=f"lab.data.landmarks.{file}:{dataset}Config",
+                target="lab.data.landmarks.module:LandmarkDataModule",
+                dataset=f"lab.data.landmarks.{file}:{dataset}",
+                summary=summary,
+            )
+            for name, file, dataset, summary in (
+                ("chest_landmarks", "chest", "ChestLandmarks", "6 landmarks of the lungs on Shenzhen radiographs"),
+                (
+                    "cephalometric_landmarks",
+                    "cephalometric",
+                    "CephalometricLandmarks",
+                    "19 landmarks of the skull, two readers (ISBI 2015)",
+                ),
+                ("hand_landmarks", "hand", "HandLandmarks", "37 landmarks of the hand (Digital Hand Atlas)"),
+                (
+                    "image_landmarks",
+                    "own",
+                    "ImageLandmarks",
+                    "your own images: a folder and a CSV file with image, x0, y0, x1, y1 …",
+                ),
             )
         ),
         Component(

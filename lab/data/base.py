@@ -61,6 +61,22 @@ class Acquisition:
 
 
 @dataclass(frozen=True)
+class LandmarkFacts:
+    """What is located in images, and how errors are counted.
+
+    names: of the landmarks.
+    unit: "mm" where the spacing of all images is known, else "px".
+    radii: in `unit`, at which detections are counted.
+    frame: side of the square in whose pixels px are counted, whatever the image's shape; None: pixels of the original.
+    """
+
+    names: tuple[str, ...]
+    unit: Literal["mm", "px"]
+    radii: tuple[float, ...]
+    frame: int | None
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a module may know of its data before it sees a batch.
 
@@ -72,6 +88,7 @@ class Facts:
     bias_factors: sizes of the attributes that the bias attribute is made of, the last one changing fastest; (2, 2) for
         the scene and the object of UrbanCars. Empty where it is a single one.
     acquisition: of medical images; None for all others.
+    landmarks: of images with landmarks; None for all others.
     """
 
     class_names: tuple[str, ...]
@@ -83,6 +100,7 @@ class Facts:
     group_counts: np.ndarray
     bias_factors: tuple[int, ...] = ()
     acquisition: Acquisition | None = None
+    landmarks: LandmarkFacts | None = None
 
     @property
     def num_classes(self) -> int:
@@ -109,6 +127,7 @@ class Facts:
             group_counts=np.array(plain["group_counts"], dtype=np.int64),
             bias_factors=tuple(plain.get("bias_factors", ())),
             acquisition=_acquisition(plain.get("acquisition")),
+            landmarks=_landmarks(plain.get("landmarks")),
         )
 
 
@@ -117,6 +136,12 @@ def _acquisition(plain: dict[str, Any] | None) -> Acquisition | None:
         return None
     planes, percentiles, spacing = (tuple(plain[name]) for name in ("planes", "percentiles", "spacing"))
     return Acquisition(plain["modality"], planes, percentiles, spacing)
+
+
+def _landmarks(plain: dict[str, Any] | None) -> LandmarkFacts | None:
+    if plain is None:
+        return None
+    return LandmarkFacts(tuple(plain["names"]), plain["unit"], tuple(plain["radii"]), plain["frame"])
 
 
 class ImageDataset(Protocol):

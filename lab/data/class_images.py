@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from lab.config.fields import option
+from lab.config.fields import added_option, option
 from lab.data.base import Split
 from lab.data.drawn import draw_figure
 from lab.data.draws import held_out, held_out_groups, some_of_each
-from lab.data.files import Resize, decoded, warn
+from lab.data.files import Prepare, Resize, decoded, warn
 from lab.data.listed import ListedConfig, ListedImages, Row, no_bias
+from lab.data.padding import Fill, largest_side, padded, without_bottom
 from lab.errors import DataError
 
 
@@ -43,7 +45,12 @@ class PhotoConfig(ClassConfig):
 
     image_size: int = option(224, "side in pixels")
     resize: Resize = option(
-        "crop", "crop: the short side becomes image_size, the middle is kept; squeeze: the whole image, as a square"
+        "crop",
+        "crop: the short side becomes image_size, the middle is kept; squeeze: the whole image, as a square; pad: made "
+        "square by a border; pad_largest: made as large as the largest training image, so that sizes can be compared",
+    )
+    fill: Fill = added_option(
+        "border", "colour of what is padded: black, white, or the median of the image's own border"
     )
 
 
@@ -150,10 +157,37 @@ class ClassImages(ListedImages):
 
     def pixels(self, split: Split, rows: Sequence[Row], target: Path) -> np.ndarray:
         files = [self.root / row.file for row in rows]
-        return decoded(files, self.config.image_size, target, self.config.resize)
+        return decoded(files, self.config.image_size, target, self.config.resize, self.prepare())
+
+    def prepare(self) -> Prepare | None:
+        """What is done to images before they are resized."""
+        kind, bottom = self.config.resize, self.bottom
+        pad = kind in ("pad", "pad_largest")
+        if not pad and not bottom:
+            return None
+        side, fill = self.side if kind == "pad_largest" else 0, self.config.fill
+
+        def prepared(image: Image.Image) -> Image.Image:
+            cut = without_bottom(image, bottom)
+            return padded(cut, side, fill) if pad else cut
+
+        return prepared
+
+    @property
+    def bottom(self) -> int:
+        """Rows at the bottom of images that are none of theirs: a printed scale bar."""
+        return getattr(self.config, "bottom", 0)
+
+    @cached_property
+    def side(self) -> int:
+        """Longest side of a training image, in pixels."""
+        return largest_side([self.root / row.file for row in self.rows if row.split == "train"])
 
     def how(self) -> list[Any]:
-        return [self.config.image_size, self.config.resize]
+        kind = self.config.resize
+        padding = [self.config.fill] if kind in ("pad", "pad_largest") else []
+        padding += [self.side] if kind == "pad_largest" else []
+        return [self.config.image_size, kind, *padding, *([f"bottom {self.bottom}"] if self.bottom else [])]
 
 
 def draw_set(

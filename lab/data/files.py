@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import sys
@@ -35,7 +36,8 @@ AHEAD = 256
 DURABLE = 1 << 27
 """Bytes of decoded images between two flushes to disk, and so the most that a power cut can cost."""
 
-Resize = Literal["squeeze", "crop"]
+Resize = Literal["squeeze", "crop", "pad", "pad_largest"]
+Prepare = Callable[[Image.Image], Image.Image]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -145,20 +147,32 @@ class Readable(Protocol):
     def read_bytes(self) -> bytes: ...
 
 
-def decode(path: Readable, size: int, resize: Resize = "squeeze") -> np.ndarray:
+def decode(path: Readable, size: int, resize: Resize = "squeeze", prepare: Prepare | None = None) -> np.ndarray:
     """Image file as uint8 (size, size, 3), bicubic with antialiasing.
 
     Args:
         resize: `squeeze` the whole image to a square; or `crop`: its short side becomes `size`, and of the long one the
-            middle is kept.
+            middle is kept. What `pad` and `pad_largest` add is added by `prepare`.
+        prepare: what is done to the upright RGB image before it is resized.
 
     Raises:
         DataError: naming the file, when it is missing, not an image or damaged.
     """
+    with reading(path) as image:
+        upright = to_rgb(image) if prepare is None else prepare(to_rgb(image))
+        return np.asarray(upright.resize((size, size), Image.Resampling.BICUBIC, box=_box(upright.size, resize)))
+
+
+@contextmanager
+def reading(path: Readable) -> Iterator[Image.Image]:
+    """An image file, opened; what goes wrong with it inside the block names it.
+
+    Raises:
+        DataError: the file is missing, not an image or damaged.
+    """
     try:
         with Image.open(path if isinstance(path, Path) else io.BytesIO(path.read_bytes())) as image:
-            upright = to_rgb(image)
-            return np.asarray(upright.resize((size, size), Image.Resampling.BICUBIC, box=_box(upright.size, resize)))
+            yield image
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except UnidentifiedImageError:
@@ -169,37 +183,41 @@ def decode(path: Readable, size: int, resize: Resize = "squeeze") -> np.ndarray:
 
 def _box(size: tuple[int, int], resize: Resize) -> tuple[float, float, float, float] | None:
     """Part of an image of that width and height that is resized; None for all of it."""
-    if resize == "squeeze":
+    if resize != "crop":
         return None
     width, height = size
     left, top = (width - min(size)) / 2, (height - min(size)) / 2
     return left, top, left + min(size), top + min(size)
 
 
-def decoded(paths: Sequence[Readable], size: int, target: Path, resize: Resize = "squeeze") -> np.ndarray:
+def decoded(
+    paths: Sequence[Readable], size: int, target: Path, resize: Resize = "squeeze", prepare: Prepare | None = None
+) -> np.ndarray:
     """All images as one read-only memory map, uint8 (n, size, size, 3), decoded once into the file `target` (.npy).
 
-    `target` has to be named after the content of the images, `size` and `resize`.
+    `target` has to be named after the content of the images, `size`, `resize` and what `prepare` does.
 
     Raises:
         DataError: naming the image that can't be decoded; or the disk is too small.
     """
 
     def rest(start: int) -> Iterator[np.ndarray]:
-        return in_order(lambda path: decode(path, size, resize), paths[start:], "decoding")
+        return in_order(lambda path: decode(path, size, resize, prepare), paths[start:], "decoding")
 
     return kept(len(paths), size, target, rest)
 
 
-def kept(count: int, size: int, target: Path, make: Callable[[int], Iterable[np.ndarray]]) -> np.ndarray:
-    """Images as one read-only memory map, uint8 (count, size, size, 3), made once into the file `target` (.npy).
+def kept(
+    count: int, size: int, target: Path, make: Callable[[int], Iterable[np.ndarray]], channels: int = 3
+) -> np.ndarray:
+    """Images as one read-only memory map, uint8 (count, size, size, channels), made once into the file `target` (.npy).
 
     `target` has to be named after everything that decides the images. Processes that want the same file wait for the
     one that is writing it; what a killed one has written is gone on with. Only a few images are in memory at a time.
     Written with plain writes: on a full disk a memory map would end the process (SIGBUS).
 
     Args:
-        make: asked once for the images from row `start` on, uint8 (size, size, 3) each, in order.
+        make: asked once for the images from row `start` on, uint8 (size, size, channels) each, in order.
 
     Raises:
         DataError: the disk has no room for them.
@@ -207,18 +225,18 @@ def kept(count: int, size: int, target: Path, make: Callable[[int], Iterable[np.
     from filelock import FileLock
 
     if count == 0:
-        return np.empty((0, size, size, 3), dtype=np.uint8)
+        return np.empty((0, size, size, channels), dtype=np.uint8)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f"{target.name}.lock")):
             if not target.exists():
-                _write(count, size, target, make)
+                _write((count, size, size, channels), target, make)
     return np.load(target, mmap_mode="r")  # type: ignore[no-any-return]
 
 
-def _write(count: int, size: int, target: Path, make: Callable[[int], Iterable[np.ndarray]]) -> None:
+def _write(shape: tuple[int, ...], target: Path, make: Callable[[int], Iterable[np.ndarray]]) -> None:
     part = target.with_name(f"{target.name}.part")
-    header, row = _header(count, size), 3 * size * size
+    count, header, row = shape[0], _header(shape), math.prod(shape[1:])
     done = _done_rows(part, header, row)
     have = len(header) + done * row if done else 0
     try:
@@ -243,9 +261,9 @@ def _write(count: int, size: int, target: Path, make: Callable[[int], Iterable[n
         raise
 
 
-def _header(count: int, size: int) -> bytes:
+def _header(shape: tuple[int, ...]) -> bytes:
     header = io.BytesIO()
-    description = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+    description = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, description)
     return header.getvalue()
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lab.config.fields import option
 from lab.data.base import ImageSet
-from lab.data.files import decode, decoded, digest, fingerprint_files, in_order
+from lab.data.files import Resize, decode, decoded, digest, fingerprint_files, in_order
 from lab.errors import DataError
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jfif", ".pgm", ".ppm"})
@@ -22,7 +22,8 @@ class FolderConfig:
     """Which images are read, and how."""
 
     path: str
-    image_size: int = option(224, "side in pixels; the whole image is squeezed to a square")
+    image_size: int = option(224, "side in pixels")
+    resize: Resize = option("squeeze", "how an image becomes a square: squeeze takes the whole, crop its middle")
     skip_damaged: bool = option(False, "leave out images that can't be decoded, instead of stopping at the first")
 
 
@@ -62,8 +63,8 @@ class ImageFolder:
             self.names = [name for name, line in found.items() if not line]
             if not self.names:
                 raise DataError(f"none of {len(found)} images below {self.root} can be decoded: {self.damaged[0]}")
-        target = self.cache / f"folder-{size}-{self.fingerprint()}.npy"
-        images = decoded([self.root / name for name in self.names], size, target)
+        target = self.cache / f"folder-{size}-{self.config.resize}-{self.fingerprint()}.npy"
+        images = decoded([self.root / name for name in self.names], size, target, self.config.resize)
         unknown = np.full(len(images), -1, dtype=np.int64)
         return ImageSet(images, unknown, unknown, self.names)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +16,9 @@ import numpy as np
 from lab.config.fields import option
 from lab.data.base import Card, Split
 from lab.data.class_images import ClassImages, Listing, UnsplitConfig, draw_set, stand_in_counts
-from lab.data.files import data_root, decoded, digest, fingerprint_files
+from lab.data.files import Readable, data_root, decoded, digest, fingerprint_files
 from lab.data.listed import Row
+from lab.data.padding import largest_side
 from lab.data.tree import Zipped, listing, opened_zip, read_tree
 from lab.errors import DataError
 
@@ -63,7 +65,7 @@ class ImageClasses(ClassImages):
     card = CARD
 
     def __init__(self, config: ImageClassesConfig, cache: Path):
-        self.has_groups = config.group_pattern is not None
+        self.has_groups = getattr(config, "group_pattern", None) is not None
         super().__init__(config, cache)
 
     @classmethod
@@ -71,8 +73,8 @@ class ImageClasses(ClassImages):
         """The folder, or the ZIP file."""
         root = data_root(config)
         if not config.root:  # LAB_DATA holds many sets: its folders are no classes
-            root = root / CARD.folder
-        inner = root / CARD.folder  # of a stand-in, and of an unpacked copy
+            root = root / cls.card.folder
+        inner = root / cls.card.folder  # of a stand-in, and of an unpacked copy
         if inner.is_dir():
             return inner
         if root.is_dir() or zipfile.is_zipfile(root):
@@ -105,12 +107,25 @@ class ImageClasses(ClassImages):
         return super().files() if self.root.is_dir() else [self.root.name]
 
     def pixels(self, split: Split, rows: Sequence[Row], target: Path) -> np.ndarray:
+        prepare = self.prepare()  # which may look at other images than these
+        with self.opened() as file:
+            files = [file(row.file) for row in rows]
+            return decoded(files, self.config.image_size, target, self.config.resize, prepare)
+
+    @cached_property
+    def side(self) -> int:
+        with self.opened() as file:
+            return largest_side([file(row.file) for row in self.rows if row.split == "train"])
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[str], Readable]]:
+        """What finds a file by its name, in the folder or in the ZIP file."""
         if self.root.is_dir():
-            return super().pixels(split, rows, target)
+            yield lambda name: self.root / name
+            return
         with opened_zip(self.root) as archive:
             lock = threading.Lock()
-            files = [Zipped(archive, self.root, row.file, lock) for row in rows]
-            return decoded(files, self.config.image_size, target, self.config.resize)
+            yield lambda name: Zipped(archive, self.root, name, lock)
 
     @cached_property
     def _content(self) -> str:

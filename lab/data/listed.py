@@ -78,7 +78,7 @@ class ListedImages:
 
     @classmethod
     def wanted(cls, config: Any) -> str:
-        """A file or folder, or a pattern, by which the data set's folder is known."""
+        """A file or folder, or a pattern, by which the data set's folder is known; several with ` or ` between."""
         raise NotImplementedError
 
     @classmethod
@@ -96,7 +96,8 @@ class ListedImages:
 
     @classmethod
     def _is_in(cls, folder: Path, config: Any) -> bool:
-        return next(folder.glob(cls.wanted(config)), None) is not None
+        patterns = cls.wanted(config).split(" or ")
+        return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
 
     def read_rows(self) -> list[Row]:
         """All images of all splits, in an order that never changes."""

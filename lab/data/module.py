@@ -231,7 +231,7 @@ def facts_of(dataset: ImageDataset, splits: Mapping[str, ImageSet]) -> Facts:
         aligned=np.asarray(dataset.aligned, dtype=bool),
         image_shape=(channels, height, width),
         sizes={name: len(images) for name, images in splits.items()},
-        label_counts=np.bincount(train.labels, minlength=classes),
+        label_counts=np.bincount(train.labels[train.labels >= 0], minlength=classes),
         group_counts=np.bincount(train.labels[known] * biases + train.bias[known], minlength=classes * biases),
         bias_factors=tuple(getattr(dataset, "bias_factors", ())),
     )

@@ -46,6 +46,32 @@ class NetworkConfig:
 
 
 @dataclass
+class HeatmapNetworkConfig:
+    """A network that makes a map for each landmark: an encoder, and a decoder back to the image's size."""
+
+    arch: Literal["unet", "unet++"] = option("unet", "how the decoder is connected to the encoder")
+    encoder: str = option("resnet18", "of segmentation_models_pytorch (vgg19, densenet161 …), or timm/NAME")
+    encoder_options: dict[str, Any] = option(help="passed to timm's builder of the encoder", factory=dict)
+    encoder_weights: str = file_option(
+        "none", "none, a file (.safetensors, .pth), or a set of the encoder's library: imagenet, IMAGENET1K_V1 …"
+    )
+    decoder_channels: tuple[int, ...] = option(
+        (256, 128, 64, 32, 16), "channels of the decoder's levels; each one more halves the image once more"
+    )
+    trained: Literal["all", "decoder"] = option("all", "decoder: the encoder keeps its weights and statistics")
+    mean: float = option(0.5, "subtracted from grey levels in [0, 1]; 0.449 for weights made on ImageNet")
+    std: float = option(0.5, "divides them then, so that by default they are in [-1, 1]; 0.226 for ImageNet")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        if not 1 <= len(self.decoder_channels) <= 5 or min(self.decoder_channels) < 1:
+            yield "decoder_channels", f"needs one to five numbers above 0, is {list(self.decoder_channels)}"
+        if self.encoder_options and not self.encoder.startswith("timm/"):
+            yield "encoder_options", f"are for encoders of timm (timm/NAME); {self.encoder} takes none"
+        if self.std <= 0:
+            yield "std", f"must be above 0, is {self.std}"
+
+
+@dataclass
 class OptimizerConfig:
     """Options of the optimiser, for modules to inherit: they stand beside the module's own."""
 

@@ -88,5 +88,27 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, head: str, so
     return dropped
 
 
+def load_body(
+    network: nn.Module, state: Mapping[str, Tensor], *, head: str | None, source: str, least: float = 0.95
+) -> str:
+    """Copy into a network all entries of a state dict whose name and shape fit, but for its head's, which stays new.
+
+    Returns:
+        a line that says how many came along, and the names that did not.
+
+    Raises:
+        UserError: fewer than the share `least` of the entries outside the head fit.
+    """
+    own = {name: value for name, value in network.state_dict().items() if not (head and name.startswith(head + "."))}
+    taken = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}
+    left = [name for name in own if name not in taken]
+    line = f"weights: {len(taken)} of {len(own)} entries of {source} fit {type(network).__name__}"
+    line += f"; not: {_few(left)}" if left else ""
+    if len(taken) < least * len(own):
+        raise UserError(f"{line}; at least {100 * least:g} % have to: it was another network")
+    network.load_state_dict(taken, strict=False)
+    return line
+
+
 def _few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -94,6 +94,44 @@ def along(
     return panel.drawing(f"{what}: {said}", what)
 
 
+def scatter(
+    title: str, labels: tuple[str, str], shares: tuple[bool, bool], points: Sequence[tuple[Estimate, Estimate]]
+) -> Drawing:
+    """A numbered point for each pair of estimates, with their 95 % intervals as lines; shares in percent.
+
+    Numbers that are all above 0 and far apart stand on a logarithmic axis.
+    """
+    with canvas(300) as panel:
+        axes = panel.axes
+        for number, (x, y) in enumerate(points, start=1):
+            for (low, high), along in (((x.low, x.high), "x"), ((y.low, y.high), "y")):
+                if low is not None and high is not None:
+                    across = (y.mean, y.mean) if along == "x" else (x.mean, x.mean)
+                    line = ((low, high), across) if along == "x" else (across, (low, high))
+                    axes.plot(*line, color=LINES[0], linewidth=1.5, alpha=0.4)
+            axes.plot([x.mean], [y.mean], "o", color=LINES[0], markersize=6, mew=0)
+            axes.annotate(str(number), (x.mean, y.mean), (5, 3), textcoords="offset pixels", color=INK)
+        for place, (axis, share) in enumerate(zip((axes.xaxis, axes.yaxis), shares, strict=True)):
+            means = [point[place].mean for point in points]
+            wide = min(means) > 0 and max(means) / min(means) >= 20
+            if wide and place == 0:
+                axes.set_xscale("log")
+            elif wide:
+                axes.set_yscale("log")
+            else:
+                share_axis(axis, "share" if share else "")
+        low, high = extent([y.mean for _, y in points], 0.15)
+        if axes.get_yscale() == "linear":
+            axes.set_ylim(low, high)
+        if low < 0 < high:
+            axes.axhline(0, color=INK, linewidth=1)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+    names = ("share" if shares[0] else "", "share" if shares[1] else "")
+    said = "; ".join(f"{k}: {shown(names[0], x.mean)}, {shown(names[1], y.mean)}" for k, (x, y) in enumerate(points, 1))
+    return panel.drawing(f"{title}, {labels[0]} and {labels[1]}: {said}", title)
+
+
 def curves(title: str, artefacts: Iterable[Artefact]) -> Iterator[Drawing]:
     """What one stage logged, over all its seeds: all losses, all accuracies, then a plot for each other metric."""
     paths = [artefact.path / CURVES for artefact in artefacts]

@@ -14,6 +14,7 @@ from lab.errors import UserError
 from lab.reports.drawing import numbered
 from lab.reports.groups import Group, groups
 from lab.reports.run import Run
+from lab.reports.scatter import scatters
 from lab.reports.study import Section, sections, spent
 from lab.stages.files import write_atomically
 from lab.stages.record import RUN
@@ -73,6 +74,7 @@ def _write_study(
         "title": title,
         "lines": [*lines, f"Written {now()} from {len(runs)} runs. {spent(together)}"],
         "problems": [*problems, *unread],
+        "scatters": scatters(together),
         "sections": found,
         "alone": sum(len(section.parts) for section in found) == 1,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from lab.config.expressions import parse
+from lab.config.expressions import SECONDS, TIME, parse
 from lab.config.schema import Cell, Claim
 from lab.errors import UserError
 
@@ -97,6 +97,29 @@ class Results:
             waiting += new
         return found
 
+    def counted(self, stage: str) -> list[str]:
+        """The stages whose time a method costs: a stage and those behind it, without what evaluates, which is every
+        validate and test stage and what reads test rows. Empty for a stage that was left out.
+        """
+        config = self.config["stages"]
+        names = [stage, *self.behind(stage)] if stage in config else []
+        return [
+            name for name in names if config[name]["verb"] in ("fit", "predict") and config[name].get("split") != "test"
+        ]
+
+    def spent(self, stage: str) -> dict[int, float]:
+        """Seconds by seed of the `counted` stages, shared ones included, for the seeds that have the stage itself.
+
+        Empty where there are none, or one of them was not recorded. A stage that was found in the store counts with the
+        time it once took.
+        """
+        counted = self.counted(stage)
+        found: dict[int, float] = dict.fromkeys(self.entries(stage) if counted else (), 0.0)
+        for name in counted:
+            entries = self.entries(name)
+            found = {seed: seconds + entries[seed].seconds for seed, seconds in found.items() if seed in entries}
+        return found
+
     def with_verb(self, *verbs: str) -> dict[str, str]:
         """Titles of the stages that have one of these verbs, by name."""
         return {name: stage.title for name, stage in self.stages.items() if stage.verb in verbs}
@@ -110,6 +133,14 @@ class Results:
                 found[seed] = sum(factor * values[seed] for factor, values in terms)
         return found
 
+    def ratio(self, of: str, over: str | None) -> dict[int, float]:
+        """A sum by seed, divided by another where one is given; seeds where that is 0 are left out."""
+        found = self.values(of)
+        if over is None:
+            return found
+        divisors = self.values(over)
+        return {seed: value / divisors[seed] for seed, value in found.items() if divisors.get(seed)}
+
     def missing(self, expression: str) -> list[str]:
         """The terms that not every run has: `lff_test/accuracy`, or `lff_test/accuracy (seed 2, 3)`."""
         found = []
@@ -122,7 +153,8 @@ class Results:
 
     def keys(self, expression: str) -> tuple[str, ...]:
         """The artefacts that an expression was read from, term by term and seed by seed."""
-        entries = [entry for term in parse(expression) for entry in self.entries(term.stage).values()]
+        stages = [s for t in parse(expression) for s in (self.counted(t.stage) if t.metric == TIME else [t.stage])]
+        entries = [entry for stage in stages for entry in self.entries(stage).values()]
         return tuple(dict.fromkeys(entry.key for entry in entries))
 
     def metrics(self, stage: str) -> list[str]:
@@ -131,6 +163,10 @@ class Results:
         return list(dict.fromkeys(n.removeprefix(prefix) for e in self.entries(stage).values() for n in e.metrics))
 
     def _term(self, stage: str, metric: str) -> dict[int, float]:
+        if metric == TIME:
+            return self.spent(stage)
+        if metric == SECONDS:
+            return {seed: entry.seconds for seed, entry in self.entries(stage).items()}
         found: dict[int, float] = {}
         for seed, entry in self.entries(stage).items():
             value = entry.metrics.get(metric, entry.metrics.get(f"{self.stages[stage].verb}/{metric}"))

@@ -70,7 +70,7 @@ def results_table(results: Results | Run | Path) -> Table:
     """One row a test stage, finished or not, one column a metric, the headline's first: mean ± standard deviation.
 
     Of several runs, a column says how many the numbers are of; a cell that is of fewer says so itself. `time` is that
-    of all stages that a method needs, shared ones included: mean over the runs.
+    of all stages that a method needs (see `Results.spent`), shared ones included: mean over the runs.
 
     Raises:
         UserError: the folder is not a run.
@@ -84,7 +84,7 @@ def results_table(results: Results | Run | Path) -> Table:
         n = len(results.entries(stage))
         cells = [_mean(name, results.values(f"{stage}/{name}"), n) for name in names]
         lead = len(results.headline) or len(names)
-        rows.append((title, *cells[:lead], *([str(n)] if several else []), _spent(results, stage), *cells[lead:]))
+        rows.append((title, *cells[:lead], *([str(n)] if several else []), _spent(results.spent(stage)), *cells[lead:]))
     columns = [heading(name) for name in names]
     lead = len(results.headline) or len(names)
     columns[lead:lead] = ["n", "time"] if several else ["time"]
@@ -161,14 +161,8 @@ def _mean(name: str, values: Mapping[int, float], n: int) -> str:
     return mean_and_spread(is_share(name), found) + (f" ({found.n})" if found and found.n < n else "")
 
 
-def _spent(results: Results, stage: str) -> str:
-    """Mean time of the stages that a stage needs, itself left out; empty while one of them has not run."""
-    behind = results.behind(stage)
-    spent: dict[int, float] = dict.fromkeys(results.entries(stage) if behind else (), 0.0)
-    for name in behind:
-        entries = results.entries(name)
-        spent = {seed: seconds + entries[seed].seconds for seed, seconds in spent.items() if seed in entries}
-    found = estimate(spent.values())
+def _spent(seconds: Mapping[int, float]) -> str:
+    found = estimate(seconds.values())
     return EMPTY if found is None else duration(found.mean)
 
 

@@ -12,15 +12,19 @@ import lightning.pytorch as L
 import torch
 from torch import Tensor
 
+from lab import registry
 from lab.config.schema import Experiment, TrainerConfig
 from lab.data.base import Facts, Split
+from lab.data.files import Resize
 from lab.data.folder import FolderConfig, ImageFolder
 from lab.data.module import ImageRows, LabDataModule, Loading
 from lab.errors import UserError
+from lab.stages.artefact import Artefact
 from lab.stages.execute import set_threads
 from lab.stages.files import write_atomically
 from lab.stages.graph import runs_dir
-from lab.stages.load import load_module
+from lab.stages.load import load_module, siblings
+from lab.stages.module import StageModule
 from lab.stages.process import quiet_lightning
 from lab.stages.progress import Progress
 from lab.stages.record import run_artefact
@@ -30,11 +34,12 @@ from lab.stages.world import World
 
 
 class FolderImages(LabDataModule):
-    """All images below a folder, resized to what the model was trained on."""
+    """All images below a folder, made to squares as those were that the model was trained on."""
 
-    def __init__(self, folder: Path, facts: Facts, loading: Loading):
+    def __init__(self, folder: Path, facts: Facts, loading: Loading, resize: Resize = "squeeze"):
         super().__init__(None, loading)
-        images = ImageFolder(FolderConfig(path=str(folder), image_size=facts.image_shape[1]), loading.cache)
+        config = FolderConfig(path=str(folder), image_size=facts.image_shape[1], resize=resize)
+        images = ImageFolder(config, loading.cache)
         self.images = images.split("test")
         self.facts = replace(facts, sizes={"test": len(self.images)})
 
@@ -56,6 +61,27 @@ class Collected(L.Callback):
 
     def column(self, name: str) -> Tensor:
         return torch.cat([part[name] for part in self.parts])
+
+
+def predict_input(run: Path, experiment: Experiment, source: Path, output: Path, *, stage: str | None = None) -> str:
+    """Apply a run's model to what a user gives: pictures are told apart, scans corrected, as the model says.
+
+    See `predict_folder` and `lab.stages.apply_scans.predict_scans`, whose line for the user this returns.
+
+    Raises:
+        UserError: the run has no such model; and what those two raise.
+    """
+    model = stage or (experiment.predict.model if experiment.predict else None)
+    if model is None:
+        raise UserError(f"{experiment.name} doesn't say which model predicts: give --stage NAME")
+    module: type[StageModule] = registry.get(
+        "module", str(run_artefact(run, model).manifest["stage"]["module"]["name"])
+    ).target_class()
+    if module.applies_to == "scans":
+        from lab.stages.apply_scans import predict_scans
+
+        return predict_scans(run, experiment, source, output, model)
+    return predict_folder(run, experiment, source, output, stage=stage)
 
 
 def predict_folder(run: Path, experiment: Experiment, folder: Path, output: Path, *, stage: str | None = None) -> str:
@@ -80,7 +106,7 @@ def predict_folder(run: Path, experiment: Experiment, folder: Path, output: Path
     loading = Loading(
         eval_batch_size=trainer.eval_batch_size, workers=trainer.workers, cache=Store(runs_dir(experiment)).cache
     )
-    data = FolderImages(folder, facts, loading)
+    data = FolderImages(folder, facts, loading, resize_of(run_artefact(run, model)))
     probabilities = _probabilities(run, model, data, trainer)
     header = ["file", "class", *(f"p({name})" for name in facts.class_names)]
     columns = [list(data.images.names), _named(probabilities, facts), *_numbers(probabilities)]
@@ -92,6 +118,15 @@ def predict_folder(run: Path, experiment: Experiment, folder: Path, output: Path
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / "predictions.csv", lambda draft: _write_csv(draft, header, columns))
     return f"{len(data.images)} images -> {output / 'predictions.csv'} (model '{model}' of {run.name})"
+
+
+def resize_of(model: Artefact) -> Resize:
+    """How images became squares for a fit; one to features, as for the stage that made them."""
+    data = model.manifest["stage"]["data"]
+    if data["name"] == "features":
+        return resize_of(siblings(model)["train"])
+    found: Resize = data["options"].get("resize", "squeeze")
+    return found
 
 
 def _probabilities(run: Path, stage: str, data: FolderImages, trainer: TrainerConfig) -> Tensor:

@@ -51,7 +51,7 @@ class Artefact:
         return Facts.from_plain(self.manifest["facts"])
 
     def table(self) -> dict[str, Tensor]:
-        """Columns by name, on the CPU."""
+        """Columns by name, on the CPU: a private memory map of the file, of which what is read takes memory."""
         from safetensors.torch import load_file
 
         return load_file(self.path / TABLE)

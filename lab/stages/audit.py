@@ -17,6 +17,7 @@ from PIL import Image
 
 from lab.config.schema import Experiment
 from lab.data.base import Facts, ImageSet
+from lab.data.files import Resize
 from lab.data.module import Loading
 from lab.data.signals import SignalTable
 from lab.errors import UserError
@@ -27,7 +28,7 @@ from lab.papers.samyna.encoders import TextEncoder
 from lab.papers.samyna.naming import Pools, Word, name_bias
 from lab.papers.samyna.pictures import contact_sheet, word_chart
 from lab.papers.samyna.subsets import FALSE_POSITIVE, NONE, TRUE_POSITIVE, representatives
-from lab.stages.apply import Collected, FolderImages
+from lab.stages.apply import Collected, FolderImages, resize_of
 from lab.stages.execute import set_threads
 from lab.stages.files import write_atomically
 from lab.stages.graph import runs_dir
@@ -84,8 +85,8 @@ class LabelledImages(FolderImages):
         UserError: a folder is not named as a class of the model.
     """
 
-    def __init__(self, folder: Path, facts: Facts, loading: Loading):
-        super().__init__(folder, facts, loading)
+    def __init__(self, folder: Path, facts: Facts, loading: Loading, resize: Resize = "squeeze"):
+        super().__init__(folder, facts, loading, resize)
         known = {name.lower(): label for label, name in enumerate(facts.class_names)}
         folders = [Path(name).parts[0].lower() if len(Path(name).parts) > 1 else "" for name in self.images.names]
         for name, found in zip(self.images.names, folders, strict=True):
@@ -127,7 +128,7 @@ def audit_folder(
     facts = run_artefact(run, model).facts()
     cache = Store(runs_dir(experiment)).cache
     loading = Loading(eval_batch_size=trainer.eval_batch_size, workers=trainer.workers, cache=cache)
-    data = LabelledImages(folder, facts, loading)
+    data = LabelledImages(folder, facts, loading, resize_of(run_artefact(run, model)))
     found = _look(data, _signal(run, model, data, experiment), captioner, encoder)
     output.mkdir(parents=True, exist_ok=True)
     table = [[r.file, r.label, r.prediction, f"{r.loss:.4f}", f"{r.p_label:.6f}", f"{r.p_prediction:.6f}"]

@@ -8,7 +8,7 @@ two devices then draw the same numbers as a run on one that was never stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as L
 import torch
@@ -32,10 +32,14 @@ class StageModule(L.LightningModule):
     A subclass may override, besides Lightning's hooks:
         sampling_weights: to draw training rows with other than equal probability.
         summarise: to turn the merged table of a predict stage into metrics and pictures.
+        summarise_test: to keep pictures and a table of a test stage beside the metrics that it logs.
 
     What changes at each step belongs into `training_step` or `optimizer_step`, in buffers: the recovery checkpoint of a
     step is taken before `on_train_batch_end` of the module, that of an epoch after all its hooks.
     """
+
+    applies_to: ClassVar[Literal["images", "scans"]] = "images"
+    """What `lab predict` hands it: pictures of a folder, to be told apart, or scans, to be corrected."""
 
     def __init__(self, config: Any, facts: Facts, inputs: Mapping[str, Artefact] | None = None):
         super().__init__()
@@ -74,6 +78,13 @@ class StageModule(L.LightningModule):
         """
         return Summary()
 
+    def summarise_test(self) -> Summary:
+        """Pictures and the table of a finished test stage; its metrics are those that were logged.
+
+        Called in one process, after `on_test_epoch_end`: what needs all devices has to be gathered there.
+        """
+        return Summary()
+
     def draw(self, purpose: str, draw: Draw) -> Tensor:
         """Random numbers for the rows of the current training batch.
 
@@ -96,8 +107,17 @@ class StageModule(L.LightningModule):
 
 
 class Summary:
-    """What `StageModule.summarise` found: scalar metrics, and pictures (file name -> uint8 (h, w, 3) array)."""
+    """What a stage found besides: scalar metrics, pictures (file name -> uint8 (h, w, 3) array), columns of a table.
 
-    def __init__(self, metrics: Mapping[str, float] | None = None, pictures: Mapping[str, Any] | None = None):
+    A predict stage has its table already; what is given here is kept of test stages.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[str, float] | None = None,
+        pictures: Mapping[str, Any] | None = None,
+        table: Mapping[str, Tensor] | None = None,
+    ):
         self.metrics = dict(metrics or {})
         self.pictures = dict(pictures or {})
+        self.table = dict(table or {})

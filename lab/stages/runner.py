@@ -252,12 +252,11 @@ def _predict(
     barrier(world)
     if not world.is_first:
         return {}
-    table = writer.merged(rows)
-    save_file(table, output / TABLE)
+    writer.merge(rows, output / TABLE)
     names = list(data.names(data.eval_split))
     if names:
         write_json(output / "names.json", names)
-    summary = module.summarise(table, names)
+    summary = module.summarise(Artefact(output).table(), names)
     _write_metrics(output, summary.metrics)
     _save_pictures(output, summary.pictures)
     return summary.metrics
@@ -281,6 +280,10 @@ def _evaluate(
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     if world.is_first:
         _write_metrics(output, metrics)
+        summary = module.summarise_test()
+        _save_pictures(output, summary.pictures)
+        if summary.table:
+            save_file({name: column.contiguous() for name, column in summary.table.items()}, output / TABLE)
     return metrics
 
 

@@ -157,7 +157,9 @@ def test_a_missing_and_a_truncated_array_are_named(name, copied, tmp_path):
 @pytest.mark.parametrize("name", [name for name in PHOTOS if RECORDS[name].layout.tables])  # type: ignore[union-attr]
 def test_a_missing_or_damaged_list_is_named(name, copied, tmp_path):
     dataset, config, root = copied(name)
-    tables = [table for table in dataset(config, tmp_path).files() if table.endswith((".txt", ".mat", ".csv"))]
+    tables = [
+        table for table in dataset(config, tmp_path).files() if table.endswith((".txt", ".mat", ".csv", ".csv.gz"))
+    ]
     assert tables
     for table in tables:
         content = (root / table).read_bytes()

@@ -111,6 +111,25 @@ def test_time_is_that_of_all_stages_behind_a_method(make_run):
     assert results_table(run).rows[0][3] == "1 min 06 s"  # 61.4 + 2.5 + 2.5
 
 
+def test_time_in_expressions_leaves_evaluation_out(make_run):
+    """Features of test rows and the test itself are no part of what a method costs, whichever stage of it is asked."""
+    stages = {
+        "diffusion": {"verb": "fit"},
+        "features_train": {"verb": "predict", "weights": "diffusion", "split": "train"},
+        "features_test": {"verb": "predict", "weights": "diffusion", "split": "test"},
+        "head": {"verb": "fit", "needs": {"train": "features_train"}},
+        "head_test": {"verb": "test", "weights": "head", "needs": {"test": "features_test"}},
+    }
+    group = Group.of(make_run(stages=stages))
+    assert group.values("head_test/time") == group.values("head/time") == {0: pytest.approx(61.4 + 2.5 + 2.5)}
+    assert group.values("diffusion/time") == group.values("diffusion/seconds") == {0: 61.4}
+    assert group.values("head_test/time - 2 * head/seconds") == {0: pytest.approx(61.4)}
+    assert group.values("gone/time") == group.values("gone/seconds") == {}
+    assert group.missing("gone/time") == ["gone/time"]
+    assert len(group.keys("head_test/time")) == 3
+    assert results_table(make_run("again", stages=stages)).rows[0][3] == "1 min 06 s"
+
+
 def test_signals_of_several_seeds_are_means(group):
     table = signal_table(group)
     assert table is not None and ("precision", "-", "0.9123 ± 0") in table.rows

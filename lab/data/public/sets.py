@@ -69,9 +69,10 @@ class Record:
     summary: for lists.
     folders: below the root that may hold it, in the order they are tried; "" is the root itself.
     classes: published number of classes.
-    images: published number of images of each split; None for all of a set without splits.
+    images: published number of images of each split, 0 where it is not known; None for all of a set without splits.
     sample: class names of the stand-in.
     hashes: file -> `algorithm:hex`, as torchvision has it; checked by `lab data verify`.
+    options: class of its options, where the layout doesn't say which.
     """
 
     card: Card
@@ -82,6 +83,7 @@ class Record:
     images: Mapping[Split | None, int]
     sample: tuple[str, ...]
     hashes: Mapping[str, str] = field(default_factory=dict)
+    options: type[ClassConfig] | None = None
 
     @property
     def name(self) -> str:
@@ -90,6 +92,8 @@ class Record:
     @property
     def config(self) -> type[ClassConfig]:
         """Class of its options."""
+        if self.options is not None:
+            return self.options
         if isinstance(self.layout, ArrayLayout):
             return ArrayConfig
         if "{partition}" in self.layout.wanted:
@@ -148,7 +152,7 @@ class PublicImages(ClassImages):
         if len(self.class_names) != self.record.classes:
             said.append(f"{len(self.class_names)} classes, {self.record.classes} are published")
         for split, count in self.record.images.items():
-            if self._found[split] != count:
+            if count and self._found[split] != count:
                 said.append(f"{self._found[split]:,} {split or ''} images, {count:,} are published".replace("  ", " "))
         return "; ".join(said)
 

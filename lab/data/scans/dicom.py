@@ -77,6 +77,11 @@ def read_series(files: list[Path]) -> Volume:
     return _upright(values, TO_RAS @ affine, str(where))
 
 
+def read_header(path: Path) -> Any:
+    """The header of a DICOM file. Raises DataError when it can't be read."""
+    return _read(path, stop_before_pixels=True)
+
+
 def _upright(values: np.ndarray, affine: np.ndarray, name: str) -> Volume:
     from lab.data.scans.volume import nib
 

@@ -23,7 +23,8 @@ class SliceBatch(NamedTuple):
 
     index: int64 (B,), row in its split.
     image: float32 (B, 1, H, W) in [0, 1].
-    target: float32 (B, 1, H, W) in [0, 1]: the clean twin with `select: pairs`, else equal to `image`.
+    target: float32 (B, 1, H, W) in [0, 1]: the clean twin with `select: pairs`, another clean slice with `both`, else
+        equal to `image`.
     mask: uint8 (B, 1, H, W): 1 brain, 2 lesion, 0 elsewhere.
     label: int64 (B,), 0 clean, 1 affected by motion.
     subject: int64 (B,), index into `SliceDataModule.subject_names(split)`.

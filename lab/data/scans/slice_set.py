@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,8 @@ class SliceSet:
     """Slices of one split.
 
     images: uint16 (n, h, w), `round(65535 v)` of v in [0, 1], where 0 and 1 are percentiles of the slice's volume.
-    targets: the same slices without motion, where both are known; else `images` itself.
+    targets: the same slices without motion, where both are known; with `select: both` clean slices of other subjects;
+        else `images` itself.
     masks: uint8 (n, h, w): 1 in the brain, 2 in a lesion that somebody marked, 0 elsewhere.
     labels: int64 (n,), 0 where `images` is a clean slice, 1 where it is affected by motion.
     subjects: int64 (n,), index into `subject_names`.
@@ -38,7 +39,7 @@ class SliceSet:
     """
 
     images: np.ndarray
-    targets: np.ndarray
+    targets: np.ndarray | Repeated
     masks: np.ndarray
     labels: np.ndarray
     subjects: np.ndarray
@@ -56,6 +57,27 @@ class SliceSet:
     def bias(self) -> np.ndarray:
         """Slices have no bias attribute: -1 for all."""
         return np.full(len(self), -1, dtype=np.int64)
+
+
+class Repeated:
+    """Slices uint8 or uint16 (m, h, w) as if there were others: number n is number n modulo m. Nothing is copied."""
+
+    def __init__(self, slices: np.ndarray):
+        self.slices = slices
+
+    def __getitem__(self, rows: Sequence[int]) -> np.ndarray:
+        return np.asarray(self.slices[np.asarray(rows) % len(self.slices)])
+
+
+def beside(affected: SliceSet, clean: SliceSet) -> SliceSet:
+    """Affected slices, each with a clean one as target that has nothing to do with it; none where a side is empty."""
+    if not len(clean):
+        return clean
+    return replace(
+        affected,
+        targets=Repeated(clean.images),
+        remarks=list(dict.fromkeys([*affected.remarks, *clean.remarks])),
+    )
 
 
 class Block(NamedTuple):

@@ -7,7 +7,7 @@ clean slices and those that give affected ones (DIMA notes section 4), so that n
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,12 +17,12 @@ import numpy as np
 from lab.config.fields import as_plain, option
 from lab.data.base import Card, DataConfig, Split
 from lab.data.files import THREADS, digest, fingerprint_files, in_order
-from lab.data.scans.slice_set import Found, SliceSet, kept_slices, plane_names
+from lab.data.scans.slice_set import Found, SliceSet, beside, kept_slices, plane_names
 from lab.data.scans.volume import Plane
 from lab.errors import DataError
 from lab.mri.config import MotionConfig
 
-Select = Literal["clean", "affected", "pairs"]
+Select = Literal["clean", "affected", "pairs", "both"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 VERSION = 1
 """Raise when the same files and options would give other slices."""
@@ -32,7 +32,11 @@ VERSION = 1
 class SliceConfig(DataConfig):
     """Which slices are read, and how. Defaults are ours where the notes of both papers say "unknown"."""
 
-    select: Select = option("clean", "clean slices; affected ones; or pairs: affected, with their clean twin as target")
+    select: Select = option(
+        "clean",
+        "clean slices; affected ones; pairs: affected, with their clean twin as target; both: affected, with a clean "
+        "slice of somebody else as target",
+    )
     planes: tuple[Plane, ...] = option(("axial",), "axial, coronal, sagittal: one, or several in one data set")
     image_size: int = option(256, "side in pixels of the square that a slice is put into the middle of")
     percentiles: tuple[float, float] = option((0.5, 99.5), "of all voxels of a volume: what becomes 0 and 1")
@@ -68,6 +72,8 @@ class SliceConfig(DataConfig):
             yield "test_fraction", "leaves no subjects for training, with val_fraction"
         if not 0 < self.central <= 1:
             yield "central", f"has to be in (0, 1], is {self.central}"
+        if self.select == "both" and not self.unpaired:
+            yield "unpaired", "has to be true with select: both"
         if not 0 < self.affected_share < 1:
             yield "affected_share", f"has to be in (0, 1), is {self.affected_share}"
         if self.every < 1:
@@ -179,6 +185,9 @@ class SlicedData:
         return [s for s in subjects if (s in self.gives_affected) == wanted]
 
     def split(self, name: Split) -> SliceSet:
+        if name not in self._splits and self.config.select == "both":
+            affected, clean = (self._side(side).split(name) for side in ("affected", "clean"))
+            self._splits[name] = beside(affected, clean)
         if name not in self._splits:
             subjects = self.members(name) if name in self.config.splits else []
             folder = self.cache / f"{self.card.name}-{name}-{digest([self.fingerprint(), subjects])}"
@@ -192,6 +201,10 @@ class SlicedData:
                 )
             self._splits[name] = slices
         return self._splits[name]
+
+    def _side(self, select: Select) -> SlicedData:
+        """The same data set, of one kind of slices."""
+        return type(self)(replace(self.config, select=select), self.cache)
 
     def _make(self, subjects: Sequence[str]) -> Iterator[Found]:
         return in_order(self.slices_of, subjects, "slicing", ahead=THREADS)

@@ -10,8 +10,8 @@ from lab.diffusion.config import Prediction, SamplerName, ScheduleName, UNetConf
 
 
 @dataclass
-class DiffusionConfig:
-    """DDB's stage A: a class-conditional diffusion model of the biased training images."""
+class NoiseModelConfig:
+    """A network that predicts the noise in images, and its training."""
 
     unet: UNetConfig = option(help="the network; DDB's: lab.diffusion.config.PUBLISHED_UNET", factory=UNetConfig)
     timesteps: int = option(1000, "T; DDB: 1000 (authors' code); 200-400 do for small images (ours)")
@@ -20,12 +20,6 @@ class DiffusionConfig:
     beta_end: float = option(0.02, "last one, at T = 1000; DDB: .028 (derived code) or .02 (unverified)")
     prediction: Prediction = option(
         "epsilon", "epsilon (DDB), or v (ours), which gets the colours of small, short-trained models right"
-    )
-    label_drop: float = option(0.1, "probability of training without the class (derived code)")
-    published: bool = option(
-        False,
-        "as derived code does: label dropped for whole batches, loss summed / batch^2 (a gradient clip of 1 is then "
-        "always active), warm-up from lr to 2.5 lr; default (ours): per row, mean, from 0 to lr",
     )
     lr: float = option(1e-4, "AdamW's learning rate after warm-up (derived code: 1e-4, see `published`)")
     weight_decay: float = option(1e-4, "AdamW's weight decay (derived code)")
@@ -38,8 +32,6 @@ class DiffusionConfig:
         elif self.schedule == "linear" and not 0 < self.beta_start <= self.beta_end < self.timesteps / 1000:
             ends = f"{self.beta_start:g}, {self.beta_end:g} with {self.timesteps} timesteps"
             yield "beta_end", f"needs 0 < beta_start <= beta_end < timesteps / 1000, is {ends}"
-        if not 0 <= self.label_drop <= 1:
-            yield "label_drop", f"must be in [0, 1], is {self.label_drop:g}"
         if self.lr <= 0:
             yield "lr", f"must be positive, is {self.lr:g}"
         if self.weight_decay < 0:
@@ -48,6 +40,23 @@ class DiffusionConfig:
             yield "warmup", f"must be in [0, 1), is {self.warmup:g}"
         if self.ema is not None and not 0 <= self.ema < 1:
             yield "ema", f"must be in [0, 1) or null, is {self.ema:g}"
+
+
+@dataclass
+class DiffusionConfig(NoiseModelConfig):
+    """DDB's stage A: a class-conditional diffusion model of the biased training images."""
+
+    label_drop: float = option(0.1, "probability of training without the class (derived code)")
+    published: bool = option(
+        False,
+        "as derived code does: label dropped for whole batches, loss summed / batch^2 (a gradient clip of 1 is then "
+        "always active), warm-up from lr to 2.5 lr; default (ours): per row, mean, from 0 to lr",
+    )
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        yield from super().check()
+        if not 0 <= self.label_drop <= 1:
+            yield "label_drop", f"must be in [0, 1], is {self.label_drop:g}"
 
 
 @dataclass

@@ -59,3 +59,15 @@ def test_one_stand_in_serves_all_options(cache):
     for select in ("clean", "affected"):
         made(MrArtConfig(select=select, val_fraction=0.34, **options), Loading(cache=cache))
     assert len([path for path in (cache / "stand_in").iterdir() if path.is_dir()]) == 1
+
+
+def test_both_sides_beside_each_other_are_of_different_subjects(mr_art, cache):
+    data = module(mr_art, cache, select="both")
+    affected, clean = (module(mr_art, cache, select=select) for select in ("affected", "clean"))
+    for split in ("train", "val", "test"):
+        rows = list(range(data.facts.sizes[split]))
+        assert len(rows) == affected.facts.sizes[split]
+        batch, count = data.rows(split)[rows], clean.facts.sizes[split]
+        assert torch.equal(batch.image, affected.rows(split)[rows].image)
+        assert torch.equal(batch.target, clean.rows(split)[[row % count for row in rows]].image)
+        assert not set(affected.subject_names(split)) & set(clean.subject_names(split))

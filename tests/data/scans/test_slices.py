@@ -217,6 +217,7 @@ def test_the_subject_of_a_file(file, subject):
         ({"val_fraction": 0.6, "test_fraction": 0.5}, "test_fraction"),
         ({"through_plane": True}, "through_plane"),
         ({"affected_share": 1.0}, "affected_share"),
+        ({"select": "both", "unpaired": False}, "unpaired"),
         ({"splits": ()}, "splits"),
         ({"clean_scores": (4,)}, "clean_scores"),
         ({"levels": ("standard",)}, "levels"),

@@ -1,0 +1,1 @@
+"""Microscopy: textured sprites with known factors, and drawn plankton, drawn cells."""

@@ -1,0 +1,1 @@
+"""Plankton without labels: hand-crafted descriptors or compressed deep features, and clusters of them."""
