@@ -149,7 +149,7 @@ def test_metrics_that_are_not_numbers(two, tmp_path, monkeypatch) -> None:
 )
 def test_a_full_disk(file, done, two, refused, tmp_path, monkeypatch) -> None:
     """No space for one file; then there is some."""
-    target = "lab.stages.recovery.save_file" if file == "weights.safetensors" else "lab.stages.runner.save_file"
+    target = "lab.stages.recovery.save_file" if file == "weights.safetensors" else "lab.stages.predictions._join"
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
