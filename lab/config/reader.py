@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -101,12 +102,26 @@ def read_file(path: Path, layer: str = FILE) -> Node:
     except (OSError, UnicodeDecodeError) as error:
         reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise ConfigError([Problem(str(shown(path)), "", f"can't be read: {reason}")]) from None
+    return _copy(_mapping(text, path, layer))
+
+
+@lru_cache(maxsize=256)
+def _mapping(text: str, path: Path, layer: str) -> Node:
+    """Parsed once a text: `lab list` meets the same bases again and again."""
     node = _read(text, lambda line: Origin(layer, path, line))
     if node.value is None:
         node.value = {}
     if not isinstance(node.value, dict):
         raise ConfigError([Problem(str(node.origin), "", f"expected keys and values, got {describe(to_plain(node))}")])
     return node
+
+
+def _copy(node: Node) -> Node:
+    if isinstance(node.value, dict):
+        return Node({name: _copy(child) for name, child in node.value.items()}, node.origin, node.key)
+    if isinstance(node.value, list):
+        return Node([_copy(child) for child in node.value], node.origin, node.key)
+    return Node(node.value, node.origin, node.key)
 
 
 def read_value(text: str, key: str) -> Node:
